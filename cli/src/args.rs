@@ -1,0 +1,170 @@
+//! What can be said on the command line.
+
+use clap::{Args, Parser, Subcommand};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// Trains CLIP models on one machine or many.
+#[derive(Parser)]
+#[command(name = "twinspan", version, about, long_about = None, propagate_version = true)]
+#[command(after_help = "Examples:
+  twinspan train configs/quickstart.yaml              a whole run on this machine
+  twinspan validate configs/quickstart.yaml           only check the run file
+  twinspan eval zero-shot runs/quickstart tests/data/emoji/ --json
+
+Exit codes: 0 done or stopped in order, 1 failed, 2 bad input (nothing was written), 130 stopped at once.")]
+pub struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+    /// Which log lines to print, such as `info` or `twinspan_worker=debug`.
+    #[arg(long, global = true, value_name = "FILTER", env = "TWINSPAN_LOG")]
+    pub log: Option<String>,
+}
+
+/// The subcommands.
+#[derive(Subcommand)]
+pub enum Command {
+    /// Train: one coordinator and N workers on this machine, then evaluate
+    Train(TrainArgs),
+    /// Run one coordinator
+    Coordinator(CoordinatorArgs),
+    /// Run one worker
+    Worker(WorkerArgs),
+    /// Show what a running coordinator sees
+    Status(StatusArgs),
+    /// Evaluate a checkpoint on a dataset
+    Eval(EvalArgs),
+    /// Check a run file and report every fault at once
+    Validate(ValidateArgs),
+}
+
+/// `twinspan train`.
+#[derive(Args)]
+#[command(after_help = "Starting the same run again continues it from its newest checkpoint.
+Ctrl-C finishes the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
+
+Examples:
+  twinspan train configs/quickstart.yaml
+  twinspan train configs/quickstart.yaml --workers 1
+  twinspan train my-run.yaml --no-eval --json")]
+pub struct TrainArgs {
+    /// Run file
+    pub config: PathBuf,
+    /// Workers on this machine, instead of the run file's cluster.workers
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// Threads that each worker computes with [default: the machine's cores divided among workers]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Leave out the evaluation at the end
+    #[arg(long)]
+    pub no_eval: bool,
+    /// Print the result as one JSON object on standard output
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `twinspan coordinator`.
+#[derive(Args)]
+#[command(after_help = "Prints one JSON line with its address on standard output once it listens.
+
+Example:
+  twinspan coordinator my-run.yaml --listen 0.0.0.0:7700")]
+pub struct CoordinatorArgs {
+    /// Run file
+    pub config: PathBuf,
+    /// host:port to listen on, instead of the run file's cluster.listen
+    #[arg(long, value_name = "ADDRESS")]
+    pub listen: Option<String>,
+    /// Workers to wait for, instead of the run file's cluster.workers
+    #[arg(long, value_name = "N")]
+    pub workers: Option<u32>,
+    /// End when standard input ends: a parent process holds it open
+    #[arg(long, hide = true)]
+    pub parent_pipe: bool,
+}
+
+/// `twinspan worker`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6")]
+pub struct WorkerArgs {
+    /// URL of the coordinator
+    #[arg(long, value_name = "URL")]
+    pub coordinator: String,
+    /// Address of this machine that other workers can reach
+    #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
+    pub host: String,
+    /// Threads to compute with [default: all cores]
+    #[arg(long, value_name = "N")]
+    pub threads: Option<usize>,
+    /// Longest wait for the coordinator, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    pub patience: Duration,
+    /// End when standard input ends: a parent process holds it open
+    #[arg(long, hide = true)]
+    pub parent_pipe: bool,
+}
+
+/// `twinspan status`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  twinspan status http://127.0.0.1:7700")]
+pub struct StatusArgs {
+    /// URL of the coordinator
+    pub url: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `twinspan eval`.
+#[derive(Args)]
+pub struct EvalArgs {
+    /// What to measure.
+    #[command(subcommand)]
+    pub task: EvalTask,
+}
+
+/// What `twinspan eval` can measure.
+#[derive(Subcommand)]
+pub enum EvalTask {
+    /// Zero-shot classification of a set in CLIP_benchmark's webdataset layout
+    #[command(after_help = "Example:
+  twinspan eval zero-shot runs/quickstart tests/data/emoji/")]
+    ZeroShot(EvalTaskArgs),
+    /// Retrieval between pictures and captions
+    #[command(after_help = "Example:
+  twinspan eval retrieval runs/quickstart 'tests/data/emoji/test/{0..2}.tar'")]
+    Retrieval(EvalTaskArgs),
+}
+
+/// What both need.
+#[derive(Args)]
+pub struct EvalTaskArgs {
+    /// Directory of a run (its newest checkpoint is taken) or of a checkpoint
+    pub checkpoint: String,
+    /// Root of the set, or its shards with braces
+    pub dataset: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `twinspan validate`.
+#[derive(Args)]
+#[command(after_help = "Example:
+  twinspan validate configs/quickstart.yaml")]
+pub struct ValidateArgs {
+    /// Run file
+    pub config: PathBuf,
+    /// Print the checked run file, with every default filled in
+    #[arg(long)]
+    pub print: bool,
+}
+
+fn seconds(text: &str) -> Result<Duration, String> {
+    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
+}

@@ -1,0 +1,122 @@
+//! `twinspan eval`: a checkpoint on a dataset.
+
+use crate::args::{EvalTask, EvalTaskArgs};
+use crate::exit::{Failure, bad_input, failed};
+use anyhow::{Context, anyhow};
+use comfy_table::{Table, presets};
+use std::path::Path;
+use twinspan_data::dataset;
+use twinspan_types::Manifest;
+use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
+use twinspan_worker::storage::Storage;
+
+/// Runs one evaluation and prints its result.
+pub fn run(task: &EvalTask) -> Result<(), Failure> {
+    match task {
+        EvalTask::ZeroShot(args) => {
+            let model = load(args)?;
+            let report = zero_shot(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
+            print(args.json, &report, || zero_shot_rows(&report));
+        }
+        EvalTask::Retrieval(args) => {
+            let model = load(args)?;
+            let report = retrieval(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
+            print(args.json, &report, || retrieval_rows(&report));
+        }
+    }
+    Ok(())
+}
+
+/// Zero-shot classification of the set at `url`.
+pub fn zero_shot(model: &EvalModel, url: &str) -> Result<ZeroShotReport, Failure> {
+    block_on(async {
+        let set = dataset::read_classification(url).await?;
+        twinspan_worker::eval::zero_shot(model, &set).await
+    })?
+    .map_err(bad_input)
+}
+
+/// Retrieval on the set at `url`.
+pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failure> {
+    block_on(async {
+        let set = dataset::read_captioned(url).await?;
+        twinspan_worker::eval::retrieval(model, &set).await
+    })?
+    .map_err(bad_input)
+}
+
+/// What the reports say, as (name, value) rows.
+pub fn zero_shot_rows(report: &ZeroShotReport) -> Vec<(String, String)> {
+    vec![
+        (format!("zero-shot top-1 ({} classes)", report.classes), percent(report.top1)),
+        ("zero-shot top-5".to_owned(), percent(report.top5)),
+    ]
+}
+
+/// As [`zero_shot_rows`].
+pub fn retrieval_rows(report: &RetrievalReport) -> Vec<(String, String)> {
+    let directions = [
+        ("image-to-text", &report.image_to_text),
+        ("text-to-image", &report.text_to_image),
+    ];
+    let recalls = directions.into_iter().map(|(name, recall)| {
+        let [one, five, ten] = [recall.at_1, recall.at_5, recall.at_10].map(percent);
+        (format!("{name} R@1 / R@5 / R@10"), format!("{one} / {five} / {ten}"))
+    });
+    recalls.collect()
+}
+
+/// Rows as a table.
+pub fn table(rows: &[(String, String)]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    for (name, value) in rows {
+        table.add_row([name, value]);
+    }
+    table
+}
+
+/// A share as a percentage.
+pub fn percent(share: f64) -> String {
+    format!("{:.1} %", 100.0 * share)
+}
+
+fn print<R: serde::Serialize>(json: bool, report: &R, rows: impl Fn() -> Vec<(String, String)>) {
+    match json {
+        true => println!("{}", serde_json::json!(report)),
+        false => println!("{}", table(&rows())),
+    }
+}
+
+fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    Ok(runtime.block_on(future))
+}
+
+fn load(args: &EvalTaskArgs) -> Result<EvalModel, Failure> {
+    let given = twinspan_types::config::url_of_path(&args.checkpoint);
+    let storage = Storage::open(&given).map_err(bad_input)?;
+    let is_checkpoint = storage.read_if_present(Manifest::MODEL_CONFIG_FILE).map_err(bad_input)?;
+    let directory = match is_checkpoint {
+        Some(_) => given,
+        None => newest_checkpoint(&given)?,
+    };
+    EvalModel::load(&directory).map_err(bad_input)
+}
+
+/// The newest committed checkpoint of the run at `url`.
+fn newest_checkpoint(url: &str) -> Result<String, Failure> {
+    let found = block_on(twinspan_coordinator::latest_checkpoint(url))?
+        .with_context(|| format!("{url} is neither a checkpoint nor a run"))
+        .map_err(bad_input)?;
+    let name = found.ok_or_else(|| {
+        bad_input(anyhow!(
+            "{url} holds no checkpoint (a checkpoint directory has {}); train a run first",
+            Manifest::MODEL_CONFIG_FILE
+        ))
+    })?;
+    Ok(format!("{}/{}", url.trim_end_matches('/'), Path::new(&name).display()))
+}

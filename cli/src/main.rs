@@ -1,0 +1,29 @@
+//! The front door: one file for each subcommand, no logic of its own.
+
+mod args;
+mod coordinator;
+mod eval;
+mod exit;
+mod parent;
+mod status;
+mod train;
+mod validate;
+mod worker;
+
+use args::{Cli, Command};
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    let cli = Cli::parse();
+    twinspan_telemetry::init(cli.log.as_deref());
+    let result = match cli.command {
+        Command::Train(args) => train::run(&args),
+        Command::Coordinator(args) => coordinator::run(&args),
+        Command::Worker(args) => worker::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::Eval(args) => eval::run(&args.task),
+        Command::Validate(args) => validate::run(&args),
+    };
+    exit::report(result)
+}

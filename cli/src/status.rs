@@ -1,0 +1,119 @@
+//! `twinspan status`: what a running coordinator sees.
+
+use crate::args::StatusArgs;
+use crate::exit::{Failure, bad_input, failed};
+use anyhow::{Context, Result};
+use comfy_table::{Table, presets};
+use serde_json::json;
+use std::time::Duration;
+use tonic::transport::{Channel, Endpoint};
+use twinspan_proto::v1;
+use twinspan_proto::v1::coordinator_client::CoordinatorClient;
+
+/// Longest wait for one answer.
+const TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Prints one look at the run.
+pub fn run(args: &StatusArgs) -> Result<(), Failure> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let status = runtime.block_on(async {
+        let mut client = connect(&args.url).map_err(bad_input)?;
+        let context = || format!("no coordinator answers at {}", args.url);
+        look(&mut client).await.with_context(context).map_err(failed)
+    })?;
+    if args.json {
+        println!("{}", to_json(&status));
+    } else {
+        print(&status);
+    }
+    Ok(())
+}
+
+/// A client of the coordinator at `url`; connects with the first call.
+pub fn connect(url: &str) -> Result<CoordinatorClient<Channel>> {
+    let context = || format!("{url:?} is no coordinator URL; give for example http://127.0.0.1:7700");
+    let endpoint = Endpoint::from_shared(url.to_owned()).with_context(context)?;
+    let channel = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).connect_lazy();
+    Ok(CoordinatorClient::new(channel))
+}
+
+/// One look.
+pub async fn look(client: &mut CoordinatorClient<Channel>) -> Result<v1::GetStatusResponse> {
+    let response = client.get_status(v1::GetStatusRequest {}).await;
+    Ok(response.map_err(|status| anyhow::anyhow!("{}", status.message()))?.into_inner())
+}
+
+/// The name of a state in words.
+pub fn state_name(status: &v1::GetStatusResponse) -> &'static str {
+    match status.state() {
+        v1::RunState::Unspecified => "unknown",
+        v1::RunState::WaitingForWorkers => "waiting for workers",
+        v1::RunState::Training => "training",
+        v1::RunState::Stopping => "stopping",
+        v1::RunState::Stopped => "stopped",
+        v1::RunState::Ended => "ended",
+        v1::RunState::Failed => "failed",
+    }
+}
+
+fn print(status: &v1::GetStatusResponse) {
+    println!(
+        "{}: {} {}\nstep {}/{}  generation {}  term {}  skipped {}  checkpoint {}",
+        status.run,
+        state_name(status),
+        status.message,
+        status.step,
+        status.total_steps,
+        status.generation,
+        status.term,
+        status.skipped,
+        status.checkpoint.as_deref().unwrap_or("none"),
+    );
+    if let Some(metrics) = &status.metrics {
+        println!(
+            "loss {:.4}  logit scale {:.2}  lr {:.2e}  {:.0} samples/s",
+            metrics.loss, metrics.logit_scale, metrics.lr, metrics.samples_per_second
+        );
+    }
+    let mut table = Table::new();
+    table.load_preset(presets::UTF8_BORDERS_ONLY);
+    table.set_header(["rank", "worker", "host", "pid", "step", "phase", "last heartbeat"]);
+    for rank in &status.ranks {
+        table.add_row([
+            rank.rank.to_string(),
+            rank.worker.clone(),
+            rank.host.clone(),
+            rank.pid.to_string(),
+            rank.step.to_string(),
+            rank.phase().as_str_name().trim_start_matches("PHASE_").to_lowercase().replace('_', " "),
+            format!("{:.1} s ago", rank.heartbeat_age_seconds),
+        ]);
+    }
+    println!("{table}");
+}
+
+fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {
+    let ranks = status.ranks.iter().map(|rank| {
+        json!({
+            "rank": rank.rank, "worker": rank.worker, "host": rank.host, "pid": rank.pid,
+            "address": rank.address, "step": rank.step,
+            "phase": rank.phase().as_str_name().trim_start_matches("PHASE_").to_lowercase(),
+            "heartbeat_age_seconds": rank.heartbeat_age_seconds,
+        })
+    });
+    let metrics = status.metrics.map(|metrics| {
+        json!({
+            "loss": metrics.loss, "logit_scale": metrics.logit_scale, "lr": metrics.lr,
+            "grad_norm": metrics.grad_norm, "samples_per_second": metrics.samples_per_second,
+        })
+    });
+    json!({
+        "run": status.run, "state": state_name(status), "message": status.message,
+        "term": status.term, "generation": status.generation, "step": status.step,
+        "total_steps": status.total_steps, "skipped": status.skipped,
+        "checkpoint": status.checkpoint, "metrics": metrics, "ranks": ranks.collect::<Vec<_>>(),
+    })
+}

@@ -1,0 +1,218 @@
+//! `twinspan train`: one coordinator and N workers as processes of this binary, watched until the
+//! run is over, then evaluated.
+
+mod children;
+mod progress;
+mod summary;
+
+use crate::args::TrainArgs;
+use crate::exit::{Failure, bad_input, failed};
+use crate::{status, validate};
+use anyhow::{Context, anyhow};
+use children::{Child, Children, Line, Report};
+use progress::Progress;
+use std::time::Duration;
+use summary::Summary;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::time::{Instant, interval, timeout, timeout_at};
+use twinspan_proto::v1;
+use twinspan_types::{RunConfig, WorldSize};
+
+/// Longest wait for the coordinator to listen.
+const START_TIMEOUT: Duration = Duration::from_secs(60);
+/// Time that the other processes get to end by themselves once the coordinator has.
+const GRACE: Duration = Duration::from_secs(10);
+/// Pause between two looks at the run.
+const LOOK: Duration = Duration::from_millis(200);
+
+/// Trains a run to its end, or to the first Ctrl-C.
+pub fn run(args: &TrainArgs) -> Result<(), Failure> {
+    let mut config = validate::load(&args.config)?;
+    if let Some(workers) = args.workers {
+        config.cluster.workers = workers_that_fit(workers, &config)?;
+    }
+    let checked = validate::check(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let started = std::time::Instant::now();
+    let end = runtime.block_on(supervise(args, &checked.config))?;
+    let Report::Ended { checkpoint, .. } = &end.report else {
+        let text = end.report.describe(&checked.config.url());
+        return match end.report {
+            Report::Failed { .. } => Err(failed(anyhow!(text))),
+            _ => {
+                eprintln!("{text}");
+                Ok(())
+            }
+        };
+    };
+    let summary = Summary::new(&checked.config, end.last.as_ref(), started.elapsed(), checkpoint);
+    let summary = match args.no_eval {
+        true => summary,
+        false => summary.evaluate(&checked.config)?,
+    };
+    summary.print(args.json);
+    Ok(())
+}
+
+fn workers_that_fit(workers: u32, config: &RunConfig) -> Result<WorldSize, Failure> {
+    let most = config.max_workers();
+    match workers {
+        0 => Err(bad_input(anyhow!("--workers 0: a run needs at least one worker"))),
+        n if WorldSize(n) > most => Err(bad_input(anyhow!(
+            "--workers {n}: {n} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"
+        ))),
+        n => Ok(WorldSize(n)),
+    }
+}
+
+/// How the run's processes ended.
+struct End {
+    report: Report,
+    last: Option<v1::GetStatusResponse>,
+}
+
+async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
+    let mut signals = Signals::new()?;
+    let mut children = Children::default();
+    let workers = config.cluster.workers;
+    let mut coordinator = children
+        .spawn("coordinator", &coordinator_arguments(args), None)
+        .map_err(failed)?;
+    let url = match first_report(&mut coordinator).await? {
+        Report::Listening { url } => url,
+        report => {
+            return Ok(End { report, last: None });
+        }
+    };
+    let threads = args.threads.unwrap_or_else(|| threads_per_worker(workers));
+    for worker in 0..workers.0 {
+        let arguments = ["worker", "--coordinator", &url, "--parent-pipe", "--threads"];
+        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
+        arguments.push(threads.to_string());
+        let worker = children.spawn(&format!("worker {worker}"), &arguments, Some(threads));
+        children.keep(worker.map_err(failed)?);
+    }
+    let mut progress = Progress::new(config, args.json);
+    let outcome = watch(&url, &mut coordinator, &mut children, &mut signals, &mut progress).await;
+    progress.finish();
+    let report = outcome?;
+    children.wait(GRACE).await;
+    Ok(End { report, last: progress.into_last() })
+}
+
+/// Shows the run until its coordinator has ended.
+async fn watch(
+    url: &str,
+    coordinator: &mut Child,
+    children: &mut Children,
+    signals: &mut Signals,
+    progress: &mut Progress,
+) -> Result<Report, Failure> {
+    let mut client = status::connect(url).map_err(failed)?;
+    let mut looks = interval(LOOK);
+    let mut report = None;
+    let mut stopping = false;
+    loop {
+        tokio::select! {
+            _ = looks.tick() => {
+                if let Ok(Ok(look)) = timeout(LOOK * 5, status::look(&mut client)).await {
+                    progress.show(look);
+                }
+            }
+            line = coordinator.next_line() => match line {
+                Some(Line::Report(told)) => report = Some(told),
+                Some(Line::Log(text)) => progress.print(&text),
+                None => break,
+            },
+            text = children.next_log() => progress.print(&text),
+            () = signals.next() => {
+                if stopping {
+                    return Err(Failure::Interrupted);
+                }
+                stopping = true;
+                progress.print("stopping: this step is finished and a checkpoint written; once more to stop at once");
+                let stop = timeout(LOOK * 25, client.stop(v1::StopRequest {})).await;
+                if !matches!(stop, Ok(Ok(_))) {
+                    progress.print("the coordinator did not take the request; once more to stop at once");
+                }
+            }
+        }
+    }
+    while let Some(text) = children.try_next_log() {
+        progress.print(&text);
+    }
+    let code = coordinator.wait(GRACE).await;
+    report.ok_or_else(|| {
+        failed(anyhow!("the coordinator ended without a result ({code}); start the same command again to go on from the newest checkpoint"))
+    })
+}
+
+/// What the coordinator says first; its log lines go to standard error, and an exit before it says
+/// anything carries its exit code.
+async fn first_report(coordinator: &mut Child) -> Result<Report, Failure> {
+    let deadline = Instant::now() + START_TIMEOUT;
+    let mut log = Vec::new();
+    loop {
+        let line = timeout_at(deadline, coordinator.next_line())
+            .await
+            .context("the coordinator did not start within a minute")
+            .map_err(failed)?;
+        match line {
+            Some(Line::Report(report)) => {
+                log.iter().for_each(|line| eprintln!("{line}"));
+                return Ok(report);
+            }
+            Some(Line::Log(text)) => log.push(text),
+            None => {
+                let text = log.join("\n");
+                let text = text.trim_start_matches("error: ").to_owned();
+                return Err(match coordinator.wait(GRACE).await.code() {
+                    Some(2) => bad_input(anyhow!(text)),
+                    _ => failed(anyhow!("the coordinator did not start: {text}")),
+                });
+            }
+        }
+    }
+}
+
+fn coordinator_arguments(args: &TrainArgs) -> Vec<String> {
+    let config = args.config.display().to_string();
+    let mut arguments = vec!["coordinator".to_owned(), config, "--parent-pipe".to_owned()];
+    if let Some(workers) = args.workers {
+        arguments.extend(["--workers".to_owned(), workers.to_string()]);
+    }
+    arguments
+}
+
+/// One process with one thread outruns one process with two by half, so cores are divided among
+/// the workers and a worker of more threads is for machines with more cores than lanes.
+fn threads_per_worker(workers: WorldSize) -> usize {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    (cores / workers.index().max(1)).max(1)
+}
+
+/// Ctrl-C and SIGTERM.
+struct Signals {
+    interrupt: Signal,
+    terminate: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Self, Failure> {
+        Ok(Self {
+            interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
+            terminate: signal(SignalKind::terminate()).map_err(failed)?,
+        })
+    }
+
+    async fn next(&mut self) {
+        tokio::select! {
+            _ = self.interrupt.recv() => {}
+            _ = self.terminate.recv() => {}
+        }
+    }
+}

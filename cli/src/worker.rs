@@ -1,0 +1,37 @@
+//! `twinspan worker`: one rank.
+
+use crate::args::WorkerArgs;
+use crate::exit::{Failure, failed};
+use crate::parent;
+use twinspan_types::Nonce;
+use twinspan_worker::WorkerConfig;
+
+/// Runs one worker until the run is over.
+pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
+    if args.parent_pipe {
+        parent::end_with_parent();
+    }
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let config = WorkerConfig {
+        coordinator: args.coordinator.clone(),
+        host: args.host.clone(),
+        machine: machine_name(),
+        threads: args.threads.unwrap_or(cores),
+        nonce: random_nonce(),
+        patience: args.patience,
+    };
+    let finished = twinspan_worker::run(&config).map_err(failed)?;
+    tracing::info!("rank {} left after step {}", finished.rank, finished.step);
+    Ok(())
+}
+
+fn machine_name() -> String {
+    let uname = rustix::system::uname();
+    uname.nodename().to_string_lossy().into_owned()
+}
+
+/// Random enough that no two workers of a run ever share it.
+pub fn random_nonce() -> Nonce {
+    use std::hash::{BuildHasher, Hasher, RandomState};
+    Nonce(RandomState::new().build_hasher().finish())
+}

@@ -1,0 +1,101 @@
+//! The phases of a run; what a phase knows lives in its variant.
+
+use crate::attempts::Attempts;
+use crate::message::Outcome;
+use std::time::Duration;
+use twinspan_types::{Directive, Ended, Step, World};
+
+/// Where a run stands.
+#[derive(Debug)]
+pub(crate) enum Run {
+    /// Fewer workers than wanted.
+    Waiting {
+        /// When the wait has been too long.
+        deadline: Duration,
+    },
+    /// A world was dealt; nobody sees it before its record is logged.
+    Forming {
+        /// The world.
+        world: Box<World>,
+        /// Whether the run was told to stop meanwhile.
+        stop: bool,
+    },
+    /// A generation is at work.
+    Active(Box<Active>),
+    /// The end is decided; workers are told and waited for.
+    Closing {
+        /// How it ends.
+        outcome: Outcome,
+        /// When they have been waited for long enough.
+        deadline: Duration,
+    },
+    /// The last step's record is being logged.
+    Ending {
+        /// The last step.
+        step: Step,
+    },
+    /// Finished.
+    Over(Outcome),
+}
+
+/// A generation at work.
+#[derive(Debug)]
+pub(crate) struct Active {
+    /// As it was formed.
+    pub(crate) world: World,
+    /// The order in force.
+    pub(crate) directive: Directive,
+    /// Checkpoints that were ordered.
+    pub(crate) attempts: Attempts,
+    /// How far it is.
+    pub(crate) stage: Stage,
+}
+
+/// How far a generation is.
+#[derive(Debug)]
+pub(crate) enum Stage {
+    /// Stepping.
+    Training,
+    /// Told to stop before the last step.
+    Stopping,
+    /// Its last checkpoint exists; the ranks deliver what is left and leave.
+    Leaving {
+        /// The step of that checkpoint.
+        step: Step,
+        /// When they have been waited for long enough.
+        deadline: Duration,
+    },
+}
+
+impl Active {
+    /// Puts an order in force.
+    pub(crate) fn order(&mut self, directive: Directive) {
+        if let Some(checkpoint) = directive.checkpoint {
+            self.attempts.expect(checkpoint.attempt, directive.stop);
+        }
+        self.directive = directive;
+    }
+}
+
+impl Run {
+    /// What workers are told once the run is over for them.
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        let outcome = match self {
+            Self::Waiting { .. } | Self::Forming { .. } | Self::Active(_) => return None,
+            Self::Ending { step } => return Some(at_last_step(*step)),
+            Self::Closing { outcome, .. } | Self::Over(outcome) => outcome,
+        };
+        Some(match outcome {
+            Outcome::Ended { step, .. } => at_last_step(*step),
+            Outcome::Stopped { step, .. } => Ended {
+                failed: false,
+                reason: format!("stopped at step {step}; start the run again to go on"),
+            },
+            Outcome::Failed { reason } => Ended { failed: true, reason: reason.clone() },
+        })
+    }
+}
+
+fn at_last_step(step: Step) -> Ended {
+    Ended { failed: false, reason: format!("the run has reached its last step, {step}") }
+}

@@ -1,0 +1,113 @@
+//! Checkpoints that were ordered and whose parts are not all stored yet.
+
+use std::collections::BTreeMap;
+use twinspan_types::{Cursor, Manifest, Nonce, Part, PartsStored, Rank, Step, World};
+
+/// The attempts of a generation, by nonce.
+#[derive(Debug, Default)]
+pub(crate) struct Attempts(BTreeMap<Nonce, Attempt>);
+
+#[derive(Debug)]
+struct Attempt {
+    stop: bool,
+    /// Nothing before the first rank has stored its parts.
+    gathered: Option<Gathered>,
+}
+
+#[derive(Debug)]
+struct Gathered {
+    step: Step,
+    cursors: Vec<Cursor>,
+    parts: BTreeMap<String, Part>,
+}
+
+/// An attempt with every part in the store.
+#[derive(Debug)]
+pub(crate) struct Complete {
+    pub(crate) attempt: Nonce,
+    /// Whether all ranks leave after it.
+    pub(crate) stop: bool,
+    pub(crate) step: Step,
+    pub(crate) cursors: Vec<Cursor>,
+    /// By name.
+    pub(crate) parts: Vec<Part>,
+}
+
+impl Attempts {
+    /// Parts of this attempt are expected from now on.
+    pub(crate) fn expect(&mut self, attempt: Nonce, stop: bool) {
+        self.0.insert(attempt, Attempt { stop, gathered: None });
+    }
+
+    pub(crate) fn is_expected(&self, attempt: Nonce) -> bool {
+        self.0.contains_key(&attempt)
+    }
+
+    /// Notes the parts that a rank has stored. A message that does not fit changes nothing; the
+    /// error says why it does not.
+    pub(crate) fn store(
+        &mut self,
+        world: &World,
+        rank: Rank,
+        stored: PartsStored,
+    ) -> Result<(), String> {
+        let Some(attempt) = self.0.get_mut(&stored.attempt) else {
+            return Err(format!("checkpoint attempt {:x} was not ordered", stored.attempt.0));
+        };
+        let own = Manifest::files_of(rank, world.size());
+        if let Some(part) = stored.parts.iter().find(|part| !own.contains(&part.name)) {
+            return Err(format!("{} is not a part that rank {rank} stores", part.name));
+        }
+        if stored.cursors.len() != world.cursors.len() {
+            let (got, lanes) = (stored.cursors.len(), world.cursors.len());
+            return Err(format!("{got} cursors for {lanes} lanes"));
+        }
+        if stored.step < world.start {
+            return Err(format!("step {} is before the generation's start", stored.step));
+        }
+        if let Some(known) = &attempt.gathered
+            && (known.step != stored.step || known.cursors != stored.cursors)
+        {
+            return Err(format!(
+                "rank {rank} stored step {}, another rank step {} of the same checkpoint, or their \
+                 cursors differ",
+                stored.step, known.step
+            ));
+        }
+        let gathered = attempt.gathered.get_or_insert_with(|| Gathered {
+            step: stored.step,
+            cursors: stored.cursors,
+            parts: BTreeMap::new(),
+        });
+        gathered.parts.extend(stored.parts.into_iter().map(|part| (part.name.clone(), part)));
+        Ok(())
+    }
+
+    /// Takes out an attempt of which every rank has stored every part and whose steps are all
+    /// reported, so that its metrics can be written before it exists.
+    pub(crate) fn take_complete(&mut self, world: &World, reported: Step) -> Option<Complete> {
+        let size = world.size();
+        let is_complete = |attempt: &Attempt| {
+            attempt.gathered.as_ref().is_some_and(|gathered| {
+                let mut files = size.ranks().flat_map(|rank| Manifest::files_of(rank, size));
+                gathered.step <= reported && files.all(|file| gathered.parts.contains_key(&file))
+            })
+        };
+        let nonce = *self.0.iter().find(|(_, attempt)| is_complete(attempt))?.0;
+        let Attempt { stop, gathered } = self.0.remove(&nonce)?;
+        let Gathered { step, cursors, parts } = gathered?;
+        Some(Complete {
+            attempt: nonce,
+            stop,
+            step,
+            cursors,
+            parts: parts.into_values().collect(),
+        })
+    }
+
+    /// Files stored of the attempt that is furthest.
+    pub(crate) fn stored_parts(&self) -> usize {
+        let gathered = self.0.values().filter_map(|attempt| attempt.gathered.as_ref());
+        gathered.map(|gathered| gathered.parts.len()).max().unwrap_or(0)
+    }
+}

@@ -1,0 +1,72 @@
+//! What a core is told when it is made.
+
+use std::time::Duration;
+use twinspan_types::config::CheckpointConfig;
+use twinspan_types::{
+    CheckpointName, Generation, Manifest, RunConfig, Skip, Step, Term, WorldSize,
+};
+
+/// The numbers of a run that its decisions depend on.
+#[derive(Debug, Clone)]
+pub struct CoreConfig {
+    /// The run's name.
+    pub run: String,
+    /// The run's seed, for manifests.
+    pub seed: u64,
+    /// Samples of one step.
+    pub global_batch: u32,
+    /// Steps of the whole run.
+    pub total_steps: Step,
+    /// Streams that the dataset is cut into.
+    pub lanes: u32,
+    /// Lanes that are dealt together.
+    pub lane_group: u32,
+    /// Workers that a world is formed of.
+    pub workers: WorldSize,
+    /// When checkpoints are written and which are kept.
+    pub checkpoint: CheckpointConfig,
+    /// Silence of a worker, while the step stands still, after which it is lost.
+    pub heartbeat_timeout: Duration,
+    /// Longest wait for all workers to join.
+    pub join_timeout: Duration,
+    /// Share of the dataset's samples that may be passed over.
+    pub max_skip_fraction: f64,
+    /// Samples of the dataset.
+    pub dataset_samples: u64,
+}
+
+impl CoreConfig {
+    /// The numbers of a run file, with the index's count of samples.
+    #[must_use]
+    pub fn new(config: &RunConfig, dataset_samples: u64) -> Self {
+        Self {
+            run: config.run.clone(),
+            seed: config.seed,
+            global_batch: config.train.global_batch,
+            total_steps: config.train.steps,
+            lanes: config.data.lanes,
+            lane_group: config.data.lane_group,
+            workers: config.cluster.workers,
+            checkpoint: config.checkpoint.clone(),
+            heartbeat_timeout: config.cluster.heartbeat_timeout,
+            join_timeout: config.cluster.join_timeout,
+            max_skip_fraction: config.data.max_skip_fraction,
+            dataset_samples,
+        }
+    }
+}
+
+/// What the log and the store hold when a term opens.
+#[derive(Debug, Clone)]
+pub struct Recovered {
+    /// The term that was opened for this core.
+    pub term: Term,
+    /// The highest generation that any term formed; 0 for none.
+    pub generation: Generation,
+    /// The checkpoint to go on from.
+    pub latest: Option<Manifest>,
+    /// Checkpoints that exist, in the order of their records, the latest last.
+    pub kept: Vec<CheckpointName>,
+    /// Samples that were passed over up to the latest checkpoint.
+    pub skips: Vec<Skip>,
+}

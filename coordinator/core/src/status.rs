@@ -1,0 +1,78 @@
+//! What an operator sees.
+
+use crate::active::{Run, Stage};
+use crate::core::Core;
+use crate::message::Outcome;
+use twinspan_types::{Manifest, RankStatus, RunState, RunStatus};
+
+impl Core {
+    /// The run as this coordinator sees it.
+    #[must_use]
+    pub fn status(&self) -> RunStatus {
+        let (state, message) = self.state();
+        let ranks = self.roster.workers().map(|(seat, worker)| RankStatus {
+            rank: seat.rank(),
+            worker: worker.id.clone(),
+            host: worker.host.clone(),
+            pid: worker.pid,
+            address: worker.address.clone(),
+            phase: worker.phase,
+            step: worker.step,
+            heartbeat_age: self.now.saturating_sub(worker.heard),
+        });
+        let first_at = self.progress.first_at.unwrap_or(self.now);
+        RunStatus {
+            run: self.config.run.clone(),
+            state,
+            message,
+            term: self.term,
+            generation: self.formed.unwrap_or_default(),
+            step: self.progress.step,
+            total_steps: self.config.total_steps,
+            metrics: self.progress.metrics.clone(),
+            global_batch: u64::from(self.config.global_batch),
+            skipped: self.skips.count(),
+            checkpoint: self.checkpoints.latest().map(|name| name.directory()),
+            ranks: ranks.collect(),
+            training_time: self.now.saturating_sub(first_at),
+            start: self.progress.start,
+        }
+    }
+
+    fn state(&self) -> (RunState, String) {
+        match &self.run {
+            Run::Waiting { .. } => {
+                let (joined, wanted) = (self.roster.joined(), self.config.workers);
+                let message = format!("{joined} of {wanted} workers have joined");
+                (RunState::WaitingForWorkers, message)
+            }
+            Run::Forming { world, .. } => {
+                let message = format!("generation {} is being logged", world.generation);
+                (RunState::WaitingForWorkers, message)
+            }
+            Run::Active(active) => {
+                let size = active.world.size();
+                let files = size.ranks().map(|rank| Manifest::files_of(rank, size).len());
+                let message = match active.attempts.stored_parts() {
+                    0 => format!("next checkpoint at step {}", active.directive.at_step),
+                    parts => format!("checkpoint: {parts} of {} files stored", files.sum::<usize>()),
+                };
+                match active.stage {
+                    Stage::Training => (RunState::Training, message),
+                    Stage::Stopping => (RunState::Stopping, message),
+                    Stage::Leaving { step, .. } => {
+                        (RunState::Stopping, format!("step {step} is saved; workers leave"))
+                    }
+                }
+            }
+            Run::Ending { step } => (RunState::Stopping, format!("step {step} is saved")),
+            Run::Closing { outcome, .. } | Run::Over(outcome) => match outcome {
+                Outcome::Ended { step, .. } => (RunState::Ended, format!("ended at step {step}")),
+                Outcome::Stopped { step, .. } => {
+                    (RunState::Stopped, format!("stopped at step {step}"))
+                }
+                Outcome::Failed { reason } => (RunState::Failed, reason.clone()),
+            },
+        }
+    }
+}

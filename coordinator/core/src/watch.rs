@@ -1,0 +1,83 @@
+//! When silence means that a worker is lost.
+
+use crate::roster::{Roster, Seat};
+use std::time::Duration;
+use twinspan_types::Step;
+
+/// Watches for silence while the step stands still. A rising step proves that all ranks live,
+/// since every collective needs every rank.
+#[derive(Debug)]
+pub(crate) struct Watch {
+    timeout: Duration,
+    /// When the core was last called.
+    called: Duration,
+    /// Before this time no silence counts: the caller itself was away.
+    trusted_from: Duration,
+    highest: Step,
+    /// When the highest step last rose.
+    rose: Duration,
+    /// Since when everybody has been silent: then the fault may be on this side.
+    all_silent_since: Option<Duration>,
+}
+
+/// Who is lost.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// One, while others are heard.
+    One(Seat),
+    /// Everybody.
+    All,
+}
+
+impl Watch {
+    pub(crate) fn new(timeout: Duration, now: Duration) -> Self {
+        Self {
+            timeout,
+            called: now,
+            trusted_from: now,
+            highest: Step(0),
+            rose: now,
+            all_silent_since: None,
+        }
+    }
+
+    /// The core was called. A long pause since the last call means that this process was frozen or
+    /// its clock jumped: what looks like silence is then its own.
+    pub(crate) fn called(&mut self, now: Duration) {
+        if now.saturating_sub(self.called) > self.timeout / 2 {
+            self.trusted_from = now + self.timeout;
+        }
+        self.called = now;
+    }
+
+    /// Time by which the core wants to be called again, so that a pause can be told from quiet.
+    pub(crate) fn next_call(&self) -> Duration {
+        self.called + self.timeout / 4
+    }
+
+    /// A rank has committed this step.
+    pub(crate) fn stepped(&mut self, now: Duration, step: Step) {
+        if step > self.highest {
+            (self.highest, self.rose) = (step, now);
+        }
+    }
+
+    /// Who is lost at this time.
+    pub(crate) fn lost(&mut self, now: Duration, roster: &Roster) -> Option<Lost> {
+        let silence = |heard: Duration| now.saturating_sub(heard);
+        let silent = roster.workers().filter(|(_, worker)| silence(worker.heard) > self.timeout);
+        let Some((longest, _)) = silent.clone().min_by_key(|(_, worker)| worker.heard) else {
+            self.all_silent_since = None;
+            return None;
+        };
+        if now < self.trusted_from || silence(self.rose) <= self.timeout {
+            return None;
+        }
+        if silent.count() < roster.workers().count() {
+            self.all_silent_since = None;
+            return Some(Lost::One(longest));
+        }
+        let since = *self.all_silent_since.get_or_insert(now);
+        (silence(since) >= self.timeout).then_some(Lost::All)
+    }
+}

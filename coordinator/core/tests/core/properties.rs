@@ -1,0 +1,290 @@
+//! Any order of events: what must hold is checked by the rig after every one.
+
+use crate::rig::{Rig, Worker, config, step_report};
+use proptest::prelude::*;
+use std::time::Duration;
+use twinspan_coordinator_core::{Event, Request};
+use twinspan_types::{
+    Directive, Fence, Generation, Leave, LeaveOutcome, Nonce, Rank, SessionSecret, Step, Term,
+    WorldState,
+};
+
+const WORKERS: usize = 3;
+const STEPS: u64 = 12;
+
+#[derive(Debug, Clone, Copy)]
+enum Forgery {
+    OldTerm,
+    OldGeneration,
+    Secret,
+    Stranger,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Kind {
+    World,
+    Lease,
+    Report,
+    Parts,
+    Leave,
+}
+
+#[derive(Debug, Clone)]
+enum Op {
+    Join(usize),
+    GetWorld(usize),
+    Lease(usize),
+    Step,
+    Heartbeat(usize),
+    Parts(usize),
+    PartsOfAnotherAttempt(usize),
+    Leave(usize, bool),
+    Stop,
+    CompleteWrite,
+    Advance(u64),
+    Forge(usize, Kind, Forgery),
+    RestartCoordinator,
+    ReplaceWorker(usize),
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    let worker = || 0..WORKERS;
+    let forgery = prop_oneof![
+        Just(Forgery::OldTerm),
+        Just(Forgery::OldGeneration),
+        Just(Forgery::Secret),
+        Just(Forgery::Stranger),
+    ];
+    let kind = prop_oneof![
+        Just(Kind::World),
+        Just(Kind::Lease),
+        Just(Kind::Report),
+        Just(Kind::Parts),
+        Just(Kind::Leave),
+    ];
+    prop_oneof![
+        8 => worker().prop_map(Op::Join),
+        8 => worker().prop_map(Op::GetWorld),
+        3 => worker().prop_map(Op::Lease),
+        20 => Just(Op::Step),
+        4 => worker().prop_map(Op::Heartbeat),
+        20 => worker().prop_map(Op::Parts),
+        2 => worker().prop_map(Op::PartsOfAnotherAttempt),
+        1 => (worker(), any::<bool>()).prop_map(|(worker, done)| Op::Leave(worker, done)),
+        1 => Just(Op::Stop),
+        20 => Just(Op::CompleteWrite),
+        6 => (0_u64..3000).prop_map(Op::Advance),
+        8 => (worker(), kind, forgery).prop_map(|(worker, kind, forgery)| Op::Forge(worker, kind, forgery)),
+        1 => Just(Op::RestartCoordinator),
+        1 => worker().prop_map(Op::ReplaceWorker),
+    ]
+}
+
+/// Workers that step together and carry out orders as the step vote has it.
+struct Party {
+    rig: Rig,
+    workers: Vec<Worker>,
+    joined: u64,
+    step: u64,
+    seen: Option<Directive>,
+    done: Option<(Term, u64)>,
+    /// The checkpoint that the ranks are writing.
+    writing: Option<(u64, Nonce)>,
+}
+
+impl Party {
+    fn new() -> Self {
+        Self {
+            rig: Rig::new(config(WORKERS as u32, STEPS, 4)),
+            workers: (0..WORKERS as u64).map(|n| Worker::new(n + 1)).collect(),
+            joined: WORKERS as u64,
+            step: 0,
+            seen: None,
+            done: None,
+            writing: None,
+        }
+    }
+
+    fn is_at_work(&self) -> bool {
+        let generation = |worker: &Worker| worker.world.as_ref().map(|world| world.generation);
+        let first = generation(&self.workers[0]);
+        first.is_some() && self.workers.iter().all(|worker| generation(worker) == first)
+    }
+
+    fn apply(&mut self, op: Op) {
+        match op {
+            Op::Join(worker) => {
+                let _ = self.workers[worker].join(&mut self.rig);
+            }
+            Op::GetWorld(worker) => self.get_world(worker),
+            Op::Lease(worker) => {
+                let fence = self.workers[worker].fence.clone();
+                let _ = self.rig.ask(Request::ExtendLease(fence, Step(self.step)));
+            }
+            Op::Step => self.step(),
+            Op::Heartbeat(worker) => {
+                let request = self.workers[worker].report_request(self.step, Vec::new(), Vec::new());
+                let _ = self.rig.ask(request);
+            }
+            Op::Parts(worker) => {
+                if let Some((step, attempt)) = self.writing.filter(|_| self.is_at_work()) {
+                    self.store(worker, step, attempt);
+                }
+            }
+            Op::PartsOfAnotherAttempt(worker) => {
+                if self.workers[worker].world.is_some() {
+                    self.store(worker, self.step, Nonce(u64::MAX));
+                }
+            }
+            Op::Leave(worker, done) => {
+                let outcome = match done {
+                    true => LeaveOutcome::Done,
+                    false => LeaveOutcome::Failed {
+                        reason: "x".to_owned(),
+                        blamed: Some(Rank(1)),
+                    },
+                };
+                let fence = self.workers[worker].fence.clone();
+                let _ = self.rig.ask(Request::Leave(Leave { fence, outcome }));
+            }
+            Op::Stop => self.rig.event(Event::StopRequested),
+            Op::CompleteWrite => {
+                self.rig.complete_write();
+            }
+            Op::Advance(ms) => self.rig.advance(Duration::from_millis(ms)),
+            Op::Forge(worker, kind, forgery) => self.forge(worker, kind, forgery),
+            Op::RestartCoordinator => self.rig.restart(),
+            Op::ReplaceWorker(worker) => {
+                self.joined += 1;
+                self.workers[worker] = Worker::new(self.joined);
+            }
+        }
+    }
+
+    fn get_world(&mut self, worker: usize) {
+        let state = self.workers[worker].get_world(&mut self.rig);
+        if let Ok(WorldState::Formed(world)) = state
+            && self.seen.is_none_or(|seen| seen.term < world.term)
+        {
+            self.step = world.start.0;
+            (self.seen, self.done, self.writing) = (Some(world.directive), None, None);
+        }
+    }
+
+    fn step(&mut self) {
+        if !self.is_at_work() || self.writing.is_some() || self.step >= STEPS {
+            return;
+        }
+        self.step += 1;
+        let request = self.workers[0].report_request(
+            self.step,
+            (self.step.saturating_sub(3).max(1)..=self.step).map(step_report).collect(),
+            Vec::new(),
+        );
+        if let Ok(twinspan_coordinator_core::Response::Report(reply)) = self.rig.ask(request)
+            && reply.directive.is_some()
+        {
+            self.seen = reply.directive;
+        }
+        if let Some(order) = self.seen
+            && self.done < Some(order.precedence())
+            && order.at_step.0 <= self.step
+        {
+            self.done = Some(order.precedence());
+            self.writing = order.checkpoint.map(|checkpoint| (self.step, checkpoint.attempt));
+        }
+    }
+
+    fn store(&mut self, worker: usize, step: u64, attempt: Nonce) {
+        if self.workers[worker].rank().is_none() {
+            return;
+        }
+        let stored = self.workers[worker].parts_request(step, attempt);
+        let parts = stored.parts.clone();
+        self.rig.note_stored(attempt, Step(step), &parts);
+        let reply = self.rig.ask(Request::PartsStored(stored));
+        if let Ok(twinspan_coordinator_core::Response::Parts { committed: true }) = reply {
+            self.writing = None;
+        }
+    }
+
+    /// A message that must be refused and change nothing.
+    fn forge(&mut self, worker: usize, kind: Kind, forgery: Forgery) {
+        let worker = &self.workers[worker];
+        let mut fence: Fence = worker.fence.clone();
+        match forgery {
+            Forgery::OldTerm => fence.term = Term(fence.term.0.wrapping_sub(1)),
+            Forgery::OldGeneration if fence.generation.0 > 0 => {
+                fence.generation = Generation(fence.generation.0 + 1);
+            }
+            Forgery::OldGeneration => return,
+            Forgery::Secret => fence.secret = SessionSecret(fence.secret.0 ^ 1),
+            Forgery::Stranger => fence.worker.0.push('x'),
+        }
+        let attempt = self.writing.map_or(Nonce(1), |(_, attempt)| attempt);
+        let request = match kind {
+            Kind::World => Request::GetWorld(fence),
+            Kind::Lease => Request::ExtendLease(fence, Step(self.step)),
+            Kind::Report => {
+                let mut forged = worker.clone();
+                forged.fence = fence;
+                forged.report_request(self.step + 1, vec![step_report(self.step + 1)], Vec::new())
+            }
+            Kind::Parts if worker.rank().is_some() => {
+                let mut stored = worker.parts_request(self.step, attempt);
+                stored.fence = fence;
+                Request::PartsStored(stored)
+            }
+            Kind::Parts => return,
+            // Leaving twice is allowed to a worker whose seat is free again.
+            Kind::Leave if matches!(forgery, Forgery::Stranger | Forgery::Secret) => return,
+            Kind::Leave => Request::Leave(Leave { fence, outcome: LeaveOutcome::Done }),
+        };
+        while self.rig.core.next_deadline().is_some_and(|at| at <= self.rig.now) {
+            self.rig.event(Event::Tick);
+        }
+        let before = self.rig.core.status();
+        self.rig.ask(request).expect_err("a forged message was taken");
+        assert_eq!(self.rig.core.status(), before, "a forged message changed something");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 512, ..ProptestConfig::default() })]
+
+    #[test]
+    fn whatever_the_order_every_claim_holds(ops in prop::collection::vec(op(), 1..250)) {
+        let mut party = Party::new();
+        for op in ops {
+            party.apply(op);
+        }
+    }
+}
+
+#[test]
+fn an_undisturbed_party_reaches_the_last_step() {
+    let mut party = Party::new();
+    for worker in 0..WORKERS {
+        party.apply(Op::Join(worker));
+    }
+    party.apply(Op::CompleteWrite);
+    for worker in 0..WORKERS {
+        party.apply(Op::GetWorld(worker));
+    }
+    for _ in 0..STEPS * 4 {
+        party.apply(Op::Step);
+        for worker in 0..WORKERS {
+            party.apply(Op::Parts(worker));
+        }
+        party.rig.complete_writes();
+        party.apply(Op::Parts(0));
+    }
+    for worker in 0..WORKERS {
+        party.apply(Op::Leave(worker, true));
+    }
+    party.rig.complete_writes();
+    assert!(matches!(
+        party.rig.outcome,
+        Some(twinspan_coordinator_core::Outcome::Ended { step: Step(STEPS), .. })
+    ));
+}

@@ -1,0 +1,363 @@
+//! A core with a model of its surroundings that checks what must hold after every event.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+use twinspan_coordinator_core::{
+    Action, Core, CoreConfig, Event, Outcome, Recovered, Request, Response, Token,
+};
+use twinspan_types::config::CheckpointConfig;
+use twinspan_types::{
+    CheckpointName, Cursor, Directive, Fact, Fence, Generation, Join, Manifest, Nonce, Part,
+    PartsStored, Phase, Rank, Report, ServiceError, SessionSecret, Skip, Step, StepMetrics,
+    StepReport, Term, World, WorldSize, WorldState, WorkerId,
+};
+
+pub const LANES: u32 = 8;
+pub const TIMEOUT: Duration = Duration::from_secs(5);
+
+pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
+    CoreConfig {
+        run: "rig".to_owned(),
+        seed: 7,
+        global_batch: 64,
+        total_steps: Step(total_steps),
+        lanes: LANES,
+        lane_group: 1,
+        workers: WorldSize(workers),
+        checkpoint: CheckpointConfig { every_steps, keep_last: 2, keep_every: 0 },
+        heartbeat_timeout: TIMEOUT,
+        join_timeout: Duration::from_secs(60),
+        max_skip_fraction: 0.1,
+        dataset_samples: 100,
+    }
+}
+
+/// The core, its clock, its store, and what was seen of it.
+pub struct Rig {
+    pub config: CoreConfig,
+    pub core: Core,
+    pub now: Duration,
+    term: Term,
+    next_token: u64,
+    writes: VecDeque<Event>,
+    pub log: Vec<Fact>,
+    pub manifests: BTreeMap<CheckpointName, Manifest>,
+    stored: BTreeSet<(Nonce, Step, String)>,
+    pub removed: Vec<CheckpointName>,
+    pub metrics: Vec<Step>,
+    pub skips: Vec<Skip>,
+    unflushed: bool,
+    pub directives: BTreeMap<(Term, u64), Directive>,
+    highest: Option<(Term, u64)>,
+    pub outcome: Option<Outcome>,
+}
+
+impl Rig {
+    pub fn new(config: CoreConfig) -> Self {
+        let recovered = Recovered {
+            term: Term(1),
+            generation: Generation(0),
+            latest: None,
+            kept: Vec::new(),
+            skips: Vec::new(),
+        };
+        Self {
+            core: Core::new(config.clone(), recovered, [1; 32], Duration::ZERO),
+            config,
+            now: Duration::ZERO,
+            term: Term(1),
+            next_token: 0,
+            writes: VecDeque::new(),
+            log: Vec::new(),
+            manifests: BTreeMap::new(),
+            stored: BTreeSet::new(),
+            removed: Vec::new(),
+            metrics: Vec::new(),
+            skips: Vec::new(),
+            unflushed: false,
+            directives: BTreeMap::new(),
+            highest: None,
+            outcome: None,
+        }
+    }
+
+    /// Kills the coordinator; another replays the log.
+    pub fn restart(&mut self) {
+        self.term = self.term.next();
+        let mut kept: Vec<CheckpointName> = Vec::new();
+        let mut generation = Generation(0);
+        for fact in &self.log {
+            match fact {
+                Fact::WorldFormed { generation: formed, .. } => generation = *formed,
+                Fact::CheckpointCommitted { name, .. } => kept.push(*name),
+                Fact::CheckpointRetired { name } => kept.retain(|known| known != name),
+                Fact::TermOpened { .. } | Fact::RunEnded { .. } => {}
+            }
+        }
+        let latest = kept.last().map(|name| self.manifests[name].clone());
+        let recovered =
+            Recovered { term: self.term, generation, latest, kept, skips: Vec::new() };
+        let seed = [u8::try_from(self.term.0 % 251).unwrap(); 32];
+        self.core = Core::new(self.config.clone(), recovered, seed, self.now);
+        self.writes.clear();
+        self.unflushed = false;
+        self.outcome = None;
+    }
+
+    pub fn ask(&mut self, request: Request) -> Result<Response, ServiceError> {
+        let token = Token(self.next_token);
+        self.next_token += 1;
+        let actions = self.core.handle(self.now, Event::Request { token, request });
+        let mut replies = self.apply(actions);
+        assert_eq!(replies.len(), 1, "one reply to one request");
+        let (answered, reply) = replies.remove(0);
+        assert_eq!(answered, token);
+        reply
+    }
+
+    pub fn event(&mut self, event: Event) {
+        let actions = self.core.handle(self.now, event);
+        assert!(self.apply(actions).is_empty(), "a reply without a request");
+    }
+
+    pub fn advance(&mut self, by: Duration) {
+        self.now += by;
+        self.event(Event::Tick);
+    }
+
+    /// Advances in steps as short as the core asks for.
+    pub fn pass(&mut self, time: Duration) {
+        let end = self.now + time;
+        while self.now < end {
+            let next = self.core.next_deadline().unwrap_or(end).max(self.now);
+            self.now = next.clamp(self.now + Duration::from_millis(1), end);
+            self.event(Event::Tick);
+        }
+    }
+
+    /// Completes the oldest write that is on its way.
+    pub fn complete_write(&mut self) -> bool {
+        match self.writes.pop_front() {
+            Some(event) => {
+                if let Event::RecordLogged(fact, Ok(())) = &event {
+                    self.log.push(fact.clone());
+                }
+                self.event(event);
+                true
+            }
+            None => false,
+        }
+    }
+
+    pub fn complete_writes(&mut self) {
+        while self.complete_write() {}
+    }
+
+    pub fn generations(&self) -> Vec<Generation> {
+        let generation = |fact: &Fact| match fact {
+            Fact::WorldFormed { generation, .. } => Some(*generation),
+            _ => None,
+        };
+        self.log.iter().filter_map(generation).collect()
+    }
+
+    fn is_logged(&self, wanted: &Fact) -> bool {
+        self.log.contains(wanted)
+    }
+
+    /// Carries actions out and checks what must hold of each.
+    fn apply(&mut self, actions: Vec<Action>) -> Vec<(Token, Result<Response, ServiceError>)> {
+        let mut replies = Vec::new();
+        for action in actions {
+            let is_reply = matches!(action, Action::Reply(..));
+            assert!(is_reply || self.outcome.is_none(), "{action:?} after the end");
+            match action {
+                Action::Reply(token, reply) => {
+                    self.check_reply(&reply);
+                    replies.push((token, reply));
+                }
+                Action::Log(fact) => {
+                    self.check_fact(&fact);
+                    self.writes.push_back(Event::RecordLogged(fact, Ok(())));
+                }
+                Action::StoreManifest(manifest) => {
+                    assert!(!self.unflushed, "a checkpoint before its metrics");
+                    let size = manifest.world_size;
+                    for file in size.ranks().flat_map(|rank| Manifest::files_of(rank, size)) {
+                        let key = (manifest.name.attempt, manifest.name.step, file.clone());
+                        assert!(self.stored.contains(&key), "{file} is missing");
+                        assert!(manifest.parts.iter().any(|part| part.name == file));
+                    }
+                    let name = manifest.name;
+                    assert!(self.manifests.insert(name, manifest).is_none());
+                    self.writes.push_back(Event::ManifestStored(name, Ok(())));
+                }
+                Action::RemoveCheckpoint(name) => {
+                    assert!(self.is_logged(&Fact::CheckpointRetired { name }));
+                    self.removed.push(name);
+                }
+                Action::AppendMetrics(_, steps) => {
+                    self.unflushed = true;
+                    self.metrics.extend(steps.iter().map(|report| report.step));
+                }
+                Action::AppendSkips(_, skips) => {
+                    self.unflushed = true;
+                    self.skips.extend(skips);
+                }
+                Action::FlushSegments => self.unflushed = false,
+                Action::Finish(outcome) => {
+                    assert!(!self.unflushed, "an end before its metrics");
+                    self.outcome = Some(outcome);
+                }
+            }
+        }
+        replies
+    }
+
+    fn check_fact(&self, fact: &Fact) {
+        match fact {
+            Fact::WorldFormed { generation, members, lanes, .. } => {
+                let before = self.generations().into_iter().max();
+                assert!(before.is_none_or(|before| before < *generation), "a generation fell");
+                assert_eq!(lanes.ranks().len(), LANES as usize);
+                assert!(lanes.ranks().iter().all(|rank| rank.index() < members.len()));
+            }
+            Fact::CheckpointCommitted { name, .. } => {
+                assert!(self.manifests.contains_key(name), "a record before its manifest");
+            }
+            Fact::TermOpened { .. } | Fact::CheckpointRetired { .. } | Fact::RunEnded { .. } => {}
+        }
+    }
+
+    fn check_reply(&mut self, reply: &Result<Response, ServiceError>) {
+        let directive = match reply {
+            Ok(Response::Report(reply)) => reply.directive,
+            Ok(Response::World(WorldState::Formed(world))) => {
+                assert!(self.generations().contains(&world.generation), "an unlogged world");
+                return self.note_directive(world.directive);
+            }
+            Ok(Response::Parts { committed: true }) => None,
+            _ => None,
+        };
+        if let Some(directive) = directive {
+            let before = self.highest.replace(directive.precedence());
+            assert!(before <= self.highest, "an order fell back");
+            self.note_directive(directive);
+        }
+    }
+
+    fn note_directive(&mut self, directive: Directive) {
+        let known = *self.directives.entry(directive.precedence()).or_insert(directive);
+        assert_eq!(known, directive, "one number, two orders");
+    }
+
+    pub fn note_stored(&mut self, attempt: Nonce, step: Step, parts: &[Part]) {
+        self.stored.extend(parts.iter().map(|part| (attempt, step, part.name.clone())));
+    }
+}
+
+/// A worker as its coordinator sees it.
+#[derive(Debug, Clone)]
+pub struct Worker {
+    pub nonce: Nonce,
+    pub fence: Fence,
+    pub world: Option<World>,
+}
+
+impl Worker {
+    pub fn new(nonce: u64) -> Self {
+        let fence = Fence {
+            worker: WorkerId(String::new()),
+            secret: SessionSecret(0),
+            term: Term(0),
+            generation: Generation(0),
+        };
+        Self { nonce: Nonce(nonce), fence, world: None }
+    }
+
+    pub fn join_request(&self, build: &str) -> Request {
+        Request::Join(Join {
+            nonce: self.nonce,
+            build: build.to_owned(),
+            address: format!("10.0.0.{}:1", self.nonce),
+            host: format!("host{}", self.nonce),
+            pid: 100,
+        })
+    }
+
+    pub fn join(&mut self, rig: &mut Rig) -> Result<(), ServiceError> {
+        match rig.ask(self.join_request("build"))? {
+            Response::Joined(joined) => {
+                if joined.worker != self.fence.worker {
+                    self.world = None;
+                    self.fence = Fence {
+                        worker: joined.worker,
+                        secret: joined.secret,
+                        term: joined.term,
+                        generation: Generation(0),
+                    };
+                }
+                Ok(())
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn get_world(&mut self, rig: &mut Rig) -> Result<WorldState, ServiceError> {
+        match rig.ask(Request::GetWorld(self.fence.clone()))? {
+            Response::World(state) => {
+                if let WorldState::Formed(world) = &state {
+                    self.fence.generation = world.generation;
+                    self.world = Some(world.clone());
+                }
+                Ok(state)
+            }
+            other => panic!("{other:?}"),
+        }
+    }
+
+    pub fn rank(&self) -> Option<Rank> {
+        self.world.as_ref().and_then(|world| world.rank_of(&self.fence.worker))
+    }
+
+    pub fn report_request(&self, step: u64, steps: Vec<StepReport>, skips: Vec<Skip>) -> Request {
+        Request::Report(Report {
+            fence: self.fence.clone(),
+            phase: Phase::Compute,
+            step: Step(step),
+            collective_sequence: step,
+            progress: step,
+            steps,
+            skips,
+        })
+    }
+
+    pub fn parts_request(&self, step: u64, attempt: Nonce) -> PartsStored {
+        let (rank, world) = (self.rank().unwrap(), self.world.as_ref().unwrap());
+        let part = |name| Part { name, bytes: 1, sha256: "ab".to_owned() };
+        PartsStored {
+            fence: self.fence.clone(),
+            step: Step(step),
+            attempt,
+            parts: Manifest::files_of(rank, world.size()).into_iter().map(part).collect(),
+            cursors: vec![Cursor { passed: step, ..Cursor::default() }; LANES as usize],
+        }
+    }
+}
+
+pub fn step_report(step: u64) -> StepReport {
+    StepReport {
+        step: Step(step),
+        metrics: StepMetrics {
+            loss: 1.0,
+            logit_scale: 1.0,
+            lr: 1.0,
+            grad_norm: 1.0,
+            data_time: 0.0,
+            batch_time: 1.0,
+            samples_per_second: 64.0,
+        },
+        cursors: vec![Cursor::default(); LANES as usize],
+        sample_hash: step,
+    }
+}

@@ -1,0 +1,369 @@
+//! Claims about single rules.
+
+use crate::rig::{LANES, Rig, TIMEOUT, Worker, config, step_report};
+use std::time::Duration;
+use twinspan_coordinator_core::{Event, Outcome, Request, Response};
+use twinspan_types::{
+    Directive, Epoch, Fact, LaneId, Leave, LeaveOutcome, Nonce, ReportReply, ServiceError, Skip,
+    SkipReason, Step, WorldSize, WorldState,
+};
+
+struct Crew {
+    rig: Rig,
+    workers: Vec<Worker>,
+}
+
+impl Crew {
+    /// Workers in a formed world.
+    fn at_work(workers: u32, total_steps: u64, every: u64) -> Self {
+        let mut rig = Rig::new(config(workers, total_steps, every));
+        let mut workers: Vec<Worker> = (1..=workers).map(|n| Worker::new(n.into())).collect();
+        for worker in &mut workers {
+            worker.join(&mut rig).unwrap();
+        }
+        rig.complete_writes();
+        for worker in &mut workers {
+            assert!(matches!(worker.get_world(&mut rig).unwrap(), WorldState::Formed(_)));
+        }
+        Self { rig, workers }
+    }
+
+    fn report(&mut self, worker: usize, step: u64, fresh: Vec<u64>) -> ReportReply {
+        let steps = fresh.into_iter().map(step_report).collect();
+        let request = self.workers[worker].report_request(step, steps, Vec::new());
+        match self.rig.ask(request).unwrap() {
+            Response::Report(reply) => reply,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    /// All ranks commit these steps.
+    fn step(&mut self, from: u64, to: u64) -> Directive {
+        let mut order = None;
+        for worker in 0..self.workers.len() {
+            let fresh = if worker == 0 { (from..=to).collect() } else { Vec::new() };
+            order = self.report(worker, to, fresh).directive;
+        }
+        order.unwrap()
+    }
+
+    fn store(&mut self, worker: usize, step: u64, attempt: Nonce) -> Result<bool, ServiceError> {
+        let stored = self.workers[worker].parts_request(step, attempt);
+        self.rig.note_stored(attempt, stored.step, &stored.parts);
+        match self.rig.ask(Request::PartsStored(stored))? {
+            Response::Parts { committed } => Ok(committed),
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn checkpoint(&mut self, step: u64, order: Directive) {
+        let attempt = order.checkpoint.unwrap().attempt;
+        for worker in 0..self.workers.len() {
+            assert_eq!(self.store(worker, step, attempt), Ok(false));
+        }
+        self.rig.complete_writes();
+        for worker in 0..self.workers.len() {
+            assert_eq!(self.store(worker, step, attempt), Ok(true));
+        }
+    }
+
+    fn leave(&mut self, worker: usize, outcome: LeaveOutcome) {
+        let fence = self.workers[worker].fence.clone();
+        assert_eq!(self.rig.ask(Request::Leave(Leave { fence, outcome })), Ok(Response::Left));
+    }
+
+    fn failure(&self) -> &str {
+        match &self.rig.outcome {
+            Some(Outcome::Failed { reason }) => reason,
+            other => panic!("{other:?}"),
+        }
+    }
+}
+
+#[test]
+fn a_repeated_join_is_answered_as_the_first() {
+    let mut rig = Rig::new(config(2, 10, 5));
+    let worker = Worker::new(1);
+    let first = rig.ask(worker.join_request("build")).unwrap();
+    assert_eq!(rig.ask(worker.join_request("build")), Ok(first));
+    assert_eq!(rig.core.status().ranks.len(), 1);
+}
+
+#[test]
+fn another_build_and_one_worker_too_many_are_refused() {
+    let mut rig = Rig::new(config(2, 10, 5));
+    rig.ask(Worker::new(1).join_request("build")).unwrap();
+    let other = rig.ask(Worker::new(2).join_request("other"));
+    assert!(matches!(other, Err(ServiceError::BuildMismatch { .. })));
+    rig.ask(Worker::new(2).join_request("build")).unwrap();
+    let third = rig.ask(Worker::new(3).join_request("build"));
+    assert_eq!(third, Err(ServiceError::Full { wanted: WorldSize(2) }));
+}
+
+#[test]
+fn a_world_is_seen_only_after_its_record_is_logged() {
+    let mut rig = Rig::new(config(1, 10, 5));
+    let mut worker = Worker::new(1);
+    worker.join(&mut rig).unwrap();
+    assert!(matches!(worker.get_world(&mut rig), Ok(WorldState::Pending { .. })));
+    assert!(rig.complete_write());
+    let Ok(WorldState::Formed(world)) = worker.get_world(&mut rig) else { panic!("no world") };
+    assert_eq!((world.start, world.restore, world.cursors.len()), (Step(0), None, LANES as usize));
+    assert_eq!(world.directive.at_step, Step(5));
+}
+
+#[test]
+fn a_checkpoint_exists_when_its_record_does_and_the_next_is_ordered() {
+    let mut crew = Crew::at_work(2, 20, 5);
+    let order = crew.step(1, 5);
+    let attempt = order.checkpoint.unwrap().attempt;
+    assert_eq!(crew.store(0, 5, attempt), Ok(false));
+    assert!(!crew.rig.complete_write(), "nothing is written while a part is missing");
+    assert_eq!(crew.store(1, 5, attempt), Ok(false));
+    assert!(crew.rig.complete_write(), "the manifest");
+    assert_eq!(crew.store(1, 5, attempt), Ok(false));
+    assert!(crew.rig.complete_write(), "the record");
+    assert_eq!(crew.store(1, 5, attempt), Ok(true));
+    let next = crew.report(1, 5, Vec::new()).directive.unwrap();
+    assert_eq!((next.at_step, next.stop), (Step(10), false));
+    assert!(next.sequence > order.sequence);
+}
+
+#[test]
+fn a_checkpoint_waits_for_the_report_of_its_step() {
+    let mut crew = Crew::at_work(1, 20, 5);
+    let order = crew.step(1, 4);
+    let attempt = order.checkpoint.unwrap().attempt;
+    assert_eq!(crew.store(0, 5, attempt), Ok(false));
+    assert!(!crew.rig.complete_write());
+    crew.report(0, 5, vec![5]);
+    assert!(crew.rig.complete_write());
+}
+
+#[test]
+fn parts_that_were_not_ordered_or_belong_to_another_rank_are_refused() {
+    let mut crew = Crew::at_work(2, 20, 5);
+    let order = crew.step(1, 5);
+    assert!(matches!(crew.store(0, 5, Nonce(77)), Err(ServiceError::Invalid { .. })));
+    let attempt = order.checkpoint.unwrap().attempt;
+    let mut stored = crew.workers[0].parts_request(5, attempt);
+    stored.fence = crew.workers[1].fence.clone();
+    let refused = crew.rig.ask(Request::PartsStored(stored));
+    assert!(matches!(refused, Err(ServiceError::Invalid { .. })));
+    assert_eq!(crew.store(0, 5, attempt), Ok(false));
+    let other_step = crew.store(1, 6, attempt);
+    assert!(matches!(other_step, Err(ServiceError::Invalid { .. })));
+}
+
+#[test]
+fn retention_logs_first_and_then_removes() {
+    let mut crew = Crew::at_work(1, 100, 5);
+    for round in 0..4 {
+        let order = crew.step(round * 5 + 1, round * 5 + 5);
+        crew.checkpoint(round * 5 + 5, order);
+    }
+    let removed: Vec<u64> = crew.rig.removed.iter().map(|name| name.step.0).collect();
+    assert_eq!(removed, [5, 10]);
+}
+
+#[test]
+fn a_run_ends_when_its_last_checkpoint_exists_and_all_have_left() {
+    let mut crew = Crew::at_work(2, 7, 5);
+    let order = crew.step(1, 5);
+    crew.checkpoint(5, order);
+    let order = crew.step(6, 7);
+    assert_eq!((order.at_step, order.stop), (Step(7), true));
+    crew.checkpoint(7, order);
+    crew.leave(0, LeaveOutcome::Done);
+    crew.leave(0, LeaveOutcome::Done);
+    crew.rig.complete_writes();
+    assert_eq!(crew.rig.outcome, None);
+    crew.leave(1, LeaveOutcome::Done);
+    assert_eq!(crew.rig.outcome, None, "not before the record");
+    crew.rig.complete_writes();
+    assert_eq!(crew.rig.log.last(), Some(&Fact::RunEnded { step: Step(7) }));
+    assert!(matches!(crew.rig.outcome, Some(Outcome::Ended { step: Step(7), .. })));
+    assert_eq!(crew.rig.metrics, (1..=7).map(Step).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_stop_checkpoints_at_the_next_boundary_and_the_run_goes_on_from_there() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    crew.step(1, 3);
+    assert_eq!(crew.rig.ask(Request::Stop), Ok(Response::Stopping));
+    crew.rig.event(Event::StopRequested);
+    let order = crew.step(4, 4);
+    assert_eq!((order.sequence, order.stop, order.at_step), (2, true, Step(0)));
+    crew.checkpoint(4, order);
+    crew.leave(0, LeaveOutcome::Done);
+    crew.leave(1, LeaveOutcome::Done);
+    assert!(matches!(crew.rig.outcome, Some(Outcome::Stopped { step: Step(4), .. })));
+
+    crew.rig.restart();
+    let mut again = Worker::new(9);
+    again.join(&mut crew.rig).unwrap();
+    Worker::new(8).join(&mut crew.rig).unwrap();
+    crew.rig.complete_writes();
+    let Ok(WorldState::Formed(world)) = again.get_world(&mut crew.rig) else { panic!() };
+    assert_eq!((world.start, world.generation.0, world.term.0), (Step(4), 2, 2));
+    assert_eq!(world.cursors[0].passed, 4);
+    assert!(world.restore.unwrap().starts_with("checkpoints/step-00000004-"));
+}
+
+#[test]
+fn a_stop_before_a_world_ends_at_once() {
+    let mut rig = Rig::new(config(2, 10, 5));
+    rig.event(Event::StopRequested);
+    assert!(matches!(rig.outcome, Some(Outcome::Stopped { step: Step(0), checkpoint: None })));
+}
+
+#[test]
+fn a_silent_rank_fails_the_run_by_name_and_the_others_are_told() {
+    let mut crew = Crew::at_work(2, 100, 5);
+    let order = crew.step(1, 5);
+    crew.checkpoint(5, order);
+    for _ in 0..30 {
+        crew.rig.pass(Duration::from_millis(250));
+        crew.report(0, 5, Vec::new());
+    }
+    let ended = crew.report(0, 5, Vec::new()).ended.unwrap();
+    assert!(ended.failed);
+    crew.leave(0, LeaveOutcome::Failed { reason: "told".to_owned(), blamed: None });
+    let reason = crew.failure();
+    for word in ["rank 1", "w1-2", "host2", "step 5", "Compute", "checkpoints/step-00000005"] {
+        assert!(reason.contains(word), "{word} in {reason}");
+    }
+}
+
+#[test]
+fn silence_does_not_matter_while_the_step_rises() {
+    let mut crew = Crew::at_work(2, 1000, 1000);
+    for step in 1..=60 {
+        crew.rig.pass(Duration::from_millis(250));
+        assert_eq!(crew.report(0, step, vec![step]).ended, None);
+    }
+}
+
+#[test]
+fn when_all_are_silent_one_more_timeout_passes() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    crew.rig.pass(TIMEOUT + TIMEOUT / 2);
+    assert_eq!(crew.report(0, 0, Vec::new()).ended, None);
+    assert_eq!(crew.report(1, 0, Vec::new()).ended, None);
+    crew.rig.pass(TIMEOUT * 2 + TIMEOUT);
+    assert!(crew.failure().contains("all workers were lost"));
+}
+
+#[test]
+fn a_jump_of_the_own_clock_decides_nothing_for_a_timeout() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    crew.rig.now += TIMEOUT * 10;
+    assert_eq!(crew.report(0, 0, Vec::new()).ended, None);
+    crew.rig.advance(Duration::ZERO);
+    assert_eq!(crew.report(1, 0, Vec::new()).ended, None);
+}
+
+#[test]
+fn a_failed_rank_names_itself_or_the_one_it_blames() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    let blamed = crew.workers[1].rank();
+    let reason = "connection reset".to_owned();
+    crew.leave(0, LeaveOutcome::Failed { reason, blamed });
+    let reason = crew.failure();
+    assert!(reason.starts_with("rank 1 (worker w1-2"), "{reason}");
+    assert!(reason.contains("rank 0 reports: connection reset"), "{reason}");
+
+    let mut crew = Crew::at_work(1, 100, 50);
+    let reason = "out of memory".to_owned();
+    crew.leave(0, LeaveOutcome::Failed { reason, blamed: None });
+    assert!(crew.failure().contains("failed: out of memory"));
+}
+
+#[test]
+fn too_few_workers_in_time_is_a_failure_that_counts_them() {
+    let mut rig = Rig::new(config(2, 10, 5));
+    let mut worker = Worker::new(1);
+    worker.join(&mut rig).unwrap();
+    for _ in 0..61 {
+        rig.pass(Duration::from_secs(1));
+        let _ = worker.get_world(&mut rig);
+    }
+    rig.pass(Duration::from_secs(10));
+    let Some(Outcome::Failed { reason }) = &rig.outcome else { panic!("{:?}", rig.outcome) };
+    assert!(reason.starts_with("1 of 2 workers joined"), "{reason}");
+}
+
+#[test]
+fn a_seat_of_a_silent_worker_is_free_again_before_a_world() {
+    let mut rig = Rig::new(config(3, 10, 5));
+    let (mut dead, mut alive) = (Worker::new(1), Worker::new(2));
+    dead.join(&mut rig).unwrap();
+    alive.join(&mut rig).unwrap();
+    for _ in 0..30 {
+        rig.pass(Duration::from_millis(250));
+        let _ = alive.get_world(&mut rig);
+    }
+    assert!(matches!(dead.get_world(&mut rig), Err(ServiceError::NotJoined { .. })));
+    assert_eq!(rig.core.status().ranks.len(), 1);
+}
+
+fn skip(n: u32, epoch: u64) -> Skip {
+    Skip {
+        step: Step(1),
+        lane: LaneId(n % LANES),
+        epoch: Epoch(epoch),
+        shard: "s.tar".to_owned(),
+        key: format!("k{n}"),
+        reason: SkipReason::CorruptImage,
+        detail: "bad marker".to_owned(),
+    }
+}
+
+#[test]
+fn skips_beyond_the_allowed_share_fail_the_run_with_the_list() {
+    let mut crew = Crew::at_work(1, 100, 50);
+    let mut send = |skips: Vec<Skip>| {
+        let request = crew.workers[0].report_request(1, Vec::new(), skips);
+        match crew.rig.ask(request).unwrap() {
+            Response::Report(reply) => reply,
+            other => panic!("{other:?}"),
+        }
+    };
+    let ten: Vec<Skip> = (0..10).map(|n| skip(n, 0)).collect();
+    let again: Vec<Skip> = (0..10).map(|n| skip(n, 1)).collect();
+    for skips in [ten.clone(), ten, again] {
+        let reply = send(skips);
+        assert_eq!((reply.acknowledged_skips, reply.ended), (10, None));
+    }
+    let ended = send(vec![skip(10, 0)]).ended.unwrap();
+    assert!(ended.reason.starts_with("11 of 100 samples"), "{}", ended.reason);
+    assert!(ended.reason.contains("s.tar: k10: CorruptImage: bad marker"), "{}", ended.reason);
+    assert_eq!(crew.rig.skips.len(), 21, "recorded once each");
+}
+
+#[test]
+fn a_lease_reaches_ahead_but_not_past_the_last_step() {
+    let mut crew = Crew::at_work(1, 100, 50);
+    let fence = crew.workers[0].fence.clone();
+    for (step, through) in [(0, 64), (20, 84), (10, 84), (90, 100), (u64::MAX, 100)] {
+        let lease = crew.rig.ask(Request::ExtendLease(fence.clone(), Step(step)));
+        assert_eq!(lease, Ok(Response::Lease(Step(through))));
+    }
+}
+
+#[test]
+fn steps_are_taken_in_order_and_once() {
+    let mut crew = Crew::at_work(1, 100, 50);
+    assert_eq!(crew.report(0, 2, vec![1, 2]).acknowledged_step, Step(2));
+    assert_eq!(crew.report(0, 4, vec![4]).acknowledged_step, Step(2));
+    assert_eq!(crew.report(0, 4, vec![2, 3, 4]).acknowledged_step, Step(4));
+    assert_eq!(crew.rig.metrics, [Step(1), Step(2), Step(3), Step(4)]);
+}
+
+#[test]
+fn a_write_that_fails_ends_the_run_with_its_reason() {
+    let mut crew = Crew::at_work(1, 100, 50);
+    crew.rig.event(Event::FlushFailed("disk full".to_owned()));
+    crew.leave(0, LeaveOutcome::Done);
+    assert!(crew.failure().contains("disk full"));
+}

@@ -1,0 +1,130 @@
+//! Worlds, cursors and directives.
+
+use super::{ConvertError, all, required};
+use crate::v1;
+use twinspan_types::{
+    CheckpointOrder, Cursor, Directive, Epoch, Generation, LaneTable, Member, Nonce, Rank, Step,
+    Term, WorkerId, World,
+};
+
+impl From<Cursor> for v1::Cursor {
+    fn from(cursor: Cursor) -> Self {
+        Self { epoch: cursor.epoch.0, passed: cursor.passed }
+    }
+}
+
+impl From<v1::Cursor> for Cursor {
+    fn from(wire: v1::Cursor) -> Self {
+        Self { epoch: Epoch(wire.epoch), passed: wire.passed }
+    }
+}
+
+impl From<Directive> for v1::Directive {
+    fn from(directive: Directive) -> Self {
+        Self {
+            term: directive.term.0,
+            sequence: directive.sequence,
+            at_step: directive.at_step.0,
+            checkpoint_attempt: directive.checkpoint.map(|order| order.attempt.0),
+            stop: directive.stop,
+        }
+    }
+}
+
+impl From<v1::Directive> for Directive {
+    fn from(wire: v1::Directive) -> Self {
+        let order = |attempt| CheckpointOrder { attempt: Nonce(attempt) };
+        Self {
+            term: Term(wire.term),
+            sequence: wire.sequence,
+            at_step: Step(wire.at_step),
+            checkpoint: wire.checkpoint_attempt.map(order),
+            stop: wire.stop,
+        }
+    }
+}
+
+impl From<Member> for v1::Member {
+    fn from(member: Member) -> Self {
+        Self { worker: member.worker.0, address: member.address }
+    }
+}
+
+impl From<v1::Member> for Member {
+    fn from(wire: v1::Member) -> Self {
+        Self { worker: WorkerId(wire.worker), address: wire.address }
+    }
+}
+
+impl From<World> for v1::World {
+    fn from(world: World) -> Self {
+        Self {
+            term: world.term.0,
+            generation: world.generation.0,
+            members: all(world.members),
+            lane_ranks: world.lanes.ranks().iter().map(|rank| rank.0).collect(),
+            start: world.start.0,
+            restore: world.restore,
+            cursors: all(world.cursors),
+            token: world.token.0,
+            directive: Some(world.directive.into()),
+        }
+    }
+}
+
+impl TryFrom<v1::World> for World {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::World) -> Result<Self, ConvertError> {
+        Ok(Self {
+            term: Term(wire.term),
+            generation: Generation(wire.generation),
+            members: all(wire.members),
+            lanes: LaneTable::new(wire.lane_ranks.into_iter().map(Rank).collect()),
+            start: Step(wire.start),
+            restore: wire.restore,
+            cursors: all(wire.cursors),
+            token: Nonce(wire.token),
+            directive: required(wire.directive, "World.directive")?.into(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinspan_types::WorldSize;
+
+    fn world() -> World {
+        let member = |n: u32| Member { worker: WorkerId(format!("w{n}")), address: format!("h:{n}") };
+        World {
+            term: Term(3),
+            generation: Generation(7),
+            members: (0..3).map(member).collect(),
+            lanes: LaneTable::deal(12, 2, WorldSize(3)),
+            start: Step(40),
+            restore: Some("checkpoints/step-00000040-1".to_owned()),
+            cursors: vec![Cursor { epoch: Epoch(1), passed: 9 }; 12],
+            token: Nonce(u64::MAX),
+            directive: Directive {
+                term: Term(3),
+                sequence: 2,
+                at_step: Step(60),
+                checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
+                stop: true,
+            },
+        }
+    }
+
+    #[test]
+    fn a_world_survives_the_wire() {
+        assert_eq!(World::try_from(v1::World::from(world())), Ok(world()));
+    }
+
+    #[test]
+    fn a_world_without_a_directive_names_the_field() {
+        let wire = v1::World { directive: None, ..world().into() };
+        let error = World::try_from(wire).expect_err("must not convert");
+        assert_eq!(error.to_string(), "World.directive is missing");
+    }
+}

@@ -1,0 +1,317 @@
+//! From a file's text to a [`RunConfig`].
+
+use super::reader::{BELOW_ONE, FRACTION, Faults, NOT_NEGATIVE, POSITIVE, Section};
+use super::{
+    CheckpointConfig, ClusterConfig, ConfigError, DataConfig, EvalConfig, OptimizerConfig,
+    RunConfig, Schedule, TrainConfig, parse_yaml,
+};
+use crate::{Step, WorldSize};
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+impl RunConfig {
+    /// Reads and checks a run file. Relative paths in it (shards, model, eval sets) are taken from
+    /// the file's own folder, `output` from the current one.
+    ///
+    /// # Errors
+    /// The file cannot be read, is not YAML, or has faults: all of them, each with its path.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(file).map_err(|source| ConfigError::Unreadable {
+            file: file.to_owned(),
+            source,
+        })?;
+        let folder = file.parent().unwrap_or(Path::new("."));
+        Self::parse(&text, file, folder)
+    }
+
+    /// Checks a run file's text; `folder` is where its relative paths start.
+    ///
+    /// # Errors
+    /// As [`RunConfig::load`].
+    pub fn parse(text: &str, file: &Path, folder: &Path) -> Result<Self, ConfigError> {
+        let value = parse_yaml(text).map_err(|detail| ConfigError::NotYaml {
+            file: file.to_owned(),
+            detail,
+        })?;
+        let faults = Faults::default();
+        let config = run(Section::new("", value, &faults), &Folder(folder));
+        match faults.into_vec() {
+            faults if faults.is_empty() => Ok(config),
+            faults => Err(ConfigError::Faults {
+                file: file.to_owned(),
+                faults,
+            }),
+        }
+    }
+}
+
+/// Where relative paths start.
+struct Folder<'p>(&'p Path);
+
+impl Folder<'_> {
+    /// An absolute URL of a path; URLs stay as they are.
+    fn url(&self, path: &str) -> String {
+        if path.contains("://") {
+            return path.to_owned();
+        }
+        file_url(&self.0.join(path), path.ends_with('/'))
+    }
+}
+
+/// The URL of a path given on a command line, from the current folder; URLs stay as they are.
+#[must_use]
+pub fn url_of_path(path: &str) -> String {
+    Folder(Path::new("")).url(path)
+}
+
+fn file_url(path: &Path, directory: bool) -> String {
+    let absolute = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut clean = PathBuf::new();
+    for component in absolute.components() {
+        match component {
+            std::path::Component::ParentDir => {
+                clean.pop();
+            }
+            std::path::Component::CurDir => {}
+            other => clean.push(other),
+        }
+    }
+    let slash = if directory { "/" } else { "" };
+    format!("file://{}{slash}", clean.display())
+}
+
+fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
+    let name = top.required_string("run", "my-first-run");
+    let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if !name.chars().all(allowed) || name.starts_with('.') {
+        top.fault("run", format!("{name:?} may hold letters, digits, - _ . and not start with a dot"));
+    }
+    let output = top.string("output").unwrap_or_else(|| "runs".to_owned());
+    let output = url_of_path(&output);
+    let config = RunConfig {
+        run: name,
+        output,
+        seed: top.integer("seed", 0),
+        model: model(&mut top, folder),
+        data: data(top.section("data"), folder),
+        train: train(top.section("train")),
+        optimizer: optimizer(top.section("optimizer")),
+        checkpoint: checkpoint(top.section("checkpoint")),
+        cluster: cluster(top.section("cluster")),
+        eval: eval(top.section("eval"), folder),
+    };
+    fit(&config, &top);
+    top.finish();
+    config
+}
+
+/// The model: the path of open_clip's JSON, or the JSON itself.
+fn model(top: &mut Section<'_>, folder: &Folder<'_>) -> Value {
+    let value = top.take("model");
+    let fault = |message: String| {
+        top.fault("model", message);
+        Value::Null
+    };
+    match value {
+        Some(Value::String(path)) => {
+            let file = folder.0.join(&path);
+            match std::fs::read_to_string(&file).map(|text| serde_json::from_str(&text)) {
+                Ok(Ok(json)) => json,
+                Ok(Err(error)) => fault(format!("{}: not JSON: {error}", file.display())),
+                Err(error) => fault(format!(
+                    "{}: {error}; give the path of an open_clip model JSON, from the run file's folder",
+                    file.display()
+                )),
+            }
+        }
+        Some(json @ Value::Object(_)) => json,
+        Some(other) => fault(format!("{other} is neither a path nor a mapping")),
+        None => fault("is missing; give for example model: models/quickstart.json".to_owned()),
+    }
+}
+
+fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
+    let patterns = match section.take("train") {
+        Some(Value::String(pattern)) => vec![pattern],
+        Some(Value::Array(patterns)) => {
+            let texts = patterns.iter().filter_map(Value::as_str).map(str::to_owned);
+            let texts: Vec<String> = texts.collect();
+            if texts.len() < patterns.len() {
+                section.fault("train", "must hold URLs only");
+            }
+            texts
+        }
+        Some(other) => {
+            section.fault("train", format!("{other} is neither a URL nor a list of URLs"));
+            Vec::new()
+        }
+        None => Vec::new(),
+    };
+    if patterns.is_empty() {
+        section.fault("train", "names no shards; give for example train: shards/{00000..00009}.tar");
+    }
+    let mut urls = Vec::new();
+    for pattern in patterns {
+        match expand_braces(&pattern) {
+            Ok(expanded) => urls.extend(expanded.iter().map(|path| folder.url(path))),
+            Err(message) => section.fault("train", message),
+        }
+    }
+    let config = DataConfig {
+        train: urls,
+        lanes: section.count("lanes", 16),
+        lane_group: section.count("lane_group", 1),
+        shuffle_window: section.positive("shuffle_window", 1024),
+        prefetch_bytes: section.bytes("prefetch_bytes", 256 << 20),
+        max_skip_fraction: section.number("max_skip_fraction", 0.01, FRACTION),
+        crop_scale_min: section.number("crop_scale_min", 0.9, FRACTION),
+        decode_threads: u32::try_from(section.integer("decode_threads", 0)).unwrap_or(0),
+    };
+    section.finish();
+    config
+}
+
+fn train(mut section: Section<'_>) -> TrainConfig {
+    let config = TrainConfig {
+        global_batch: section.count("global_batch", 256),
+        steps: Step(section.positive("steps", 1000)),
+        loss_tile: section.count("loss_tile", 512),
+        text_groups: section.count("text_groups", 4),
+    };
+    section.finish();
+    config
+}
+
+fn optimizer(mut section: Section<'_>) -> OptimizerConfig {
+    let schedule = section.one_of(
+        "schedule",
+        &[
+            ("cosine", Schedule::Cosine),
+            ("const", Schedule::Const),
+            ("const-cooldown", Schedule::ConstCooldown),
+        ],
+        Schedule::Cosine,
+    );
+    let cooldown = section.integer("cooldown", 0);
+    if schedule == Schedule::ConstCooldown && cooldown == 0 {
+        section.fault("cooldown", "is missing; schedule const-cooldown needs its steps");
+    }
+    if schedule != Schedule::ConstCooldown && cooldown > 0 {
+        section.fault("cooldown", "belongs to schedule const-cooldown only");
+    }
+    let clips = section.has("grad_clip_norm");
+    let clip = section.number("grad_clip_norm", 1.0, POSITIVE);
+    let config = OptimizerConfig {
+        lr: section.number("lr", 5e-4, POSITIVE),
+        beta1: section.number("beta1", 0.9, BELOW_ONE),
+        beta2: section.number("beta2", 0.98, BELOW_ONE),
+        eps: section.number("eps", 1e-6, POSITIVE),
+        weight_decay: section.number("weight_decay", 0.2, NOT_NEGATIVE),
+        warmup: section.integer("warmup", 0),
+        schedule,
+        cooldown,
+        grad_clip_norm: clips.then_some(clip),
+        max_bad_steps: section.count("max_bad_steps", 3),
+    };
+    section.finish();
+    config
+}
+
+fn checkpoint(mut section: Section<'_>) -> CheckpointConfig {
+    let config = CheckpointConfig {
+        every_steps: section.positive("every_steps", 500),
+        keep_last: section.count("keep_last", 3),
+        keep_every: section.integer("keep_every", 0),
+    };
+    section.finish();
+    config
+}
+
+fn cluster(mut section: Section<'_>) -> ClusterConfig {
+    let config = ClusterConfig {
+        workers: WorldSize(section.count("workers", 1)),
+        listen: section.string("listen").unwrap_or_else(|| "127.0.0.1:0".to_owned()),
+        heartbeat_timeout: section.duration("heartbeat_timeout", Duration::from_secs(5)),
+        step_timeout: section.duration("step_timeout", Duration::from_secs(120)),
+        join_timeout: section.duration("join_timeout", Duration::from_secs(120)),
+    };
+    let port = config.listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    if port.is_none() {
+        section.fault("listen", format!("{:?} is not host:port", config.listen));
+    }
+    section.finish();
+    config
+}
+
+fn eval(mut section: Section<'_>, folder: &Folder<'_>) -> EvalConfig {
+    let config = EvalConfig {
+        zero_shot: section.string("zero_shot").map(|path| folder.url(&path)),
+        retrieval: section.string("retrieval").map(|path| folder.url(&path)),
+    };
+    section.finish();
+    config
+}
+
+/// Checks that the numbers fit each other.
+fn fit(config: &RunConfig, top: &Section<'_>) {
+    let (lanes, batch) = (config.data.lanes, config.train.global_batch);
+    if !batch.is_multiple_of(lanes) {
+        top.fault("data.lanes", format!("{lanes} does not divide global_batch {batch}"));
+    }
+    let group = config.data.lane_group;
+    if !lanes.is_multiple_of(group) {
+        top.fault("data.lane_group", format!("{group} does not divide data.lanes {lanes}"));
+    } else if config.cluster.workers > config.max_workers() {
+        let (workers, most) = (config.cluster.workers, config.max_workers());
+        top.fault(
+            "cluster.workers",
+            format!("{workers} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"),
+        );
+    }
+    let (warmup, steps) = (config.optimizer.warmup, config.train.steps.0);
+    if warmup >= steps && warmup > 0 {
+        top.fault("optimizer.warmup", format!("{warmup} leaves nothing of train.steps {steps}"));
+    }
+}
+
+/// Expands `{a,b}` and `{000..012}` as a shell does, and sorts what comes of it.
+///
+/// # Errors
+/// The fault's words, when a brace is not closed or holds neither a list nor a range.
+pub fn expand_braces(pattern: &str) -> Result<Vec<String>, String> {
+    let Some(open) = pattern.find('{') else {
+        return Ok(vec![pattern.to_owned()]);
+    };
+    let close = pattern[open..]
+        .find('}')
+        .map(|offset| open + offset)
+        .ok_or_else(|| format!("{pattern:?} opens a brace and does not close it"))?;
+    let (before, inside, after) = (&pattern[..open], &pattern[open + 1..close], &pattern[close + 1..]);
+    let choices = alternatives(inside).ok_or_else(|| {
+        format!("{{{inside}}} in {pattern:?} is neither a list {{a,b}} nor a range {{000..012}}")
+    })?;
+    let mut expanded = Vec::new();
+    for rest in expand_braces(after)? {
+        expanded.extend(choices.iter().map(|choice| format!("{before}{choice}{rest}")));
+    }
+    expanded.sort();
+    Ok(expanded)
+}
+
+/// Shards beyond this in one brace are a typing error.
+const MOST_ALTERNATIVES: u64 = 10_000_000;
+
+fn alternatives(inside: &str) -> Option<Vec<String>> {
+    if let Some((first, last)) = inside.split_once("..") {
+        let (from, to): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
+        let width = if first.starts_with('0') { first.len() } else { 0 };
+        let range = (from <= to && to - from < MOST_ALTERNATIVES).then_some(from..=to)?;
+        return Some(range.map(|n| format!("{n:0width$}")).collect());
+    }
+    inside.contains(',').then(|| inside.split(',').map(str::to_owned).collect())
+}
+
+#[cfg(test)]
+#[path = "tests.rs"]
+mod tests;

@@ -1,0 +1,203 @@
+//! What a checked run file holds.
+
+use crate::{Step, WorldSize};
+use serde::{Deserialize, Serialize};
+use std::time::Duration;
+
+/// A run, checked: every number is in its range and the numbers fit each other.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RunConfig {
+    /// The run's name: one directory below `output`.
+    pub run: String,
+    /// Object-store URL below which runs are kept.
+    pub output: String,
+    /// Decides data order, augmentation and initial weights.
+    pub seed: u64,
+    /// open_clip's model JSON, in full.
+    pub model: serde_json::Value,
+    /// Where the samples come from and in what order.
+    pub data: DataConfig,
+    /// How much is trained.
+    pub train: TrainConfig,
+    /// The update.
+    pub optimizer: OptimizerConfig,
+    /// When checkpoints are written and which are kept.
+    pub checkpoint: CheckpointConfig,
+    /// Workers, addresses and time limits.
+    pub cluster: ClusterConfig,
+    /// What is measured when the run ends.
+    pub eval: EvalConfig,
+}
+
+/// Where the samples come from and in what order.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataConfig {
+    /// Shard URLs with braces expanded, or prefixes ending in `/`.
+    pub train: Vec<String>,
+    /// Fixed, ordered streams that the dataset is cut into.
+    pub lanes: u32,
+    /// Lanes that are dealt to ranks together; batch norm takes its statistics over one group.
+    pub lane_group: u32,
+    /// Samples within which a lane is shuffled.
+    pub shuffle_window: u64,
+    /// Memory for samples read ahead, in bytes, of one worker.
+    pub prefetch_bytes: u64,
+    /// Share of the dataset's samples that may be skipped before the run stops.
+    pub max_skip_fraction: f64,
+    /// Area of the random crop, as the smallest share of the picture.
+    pub crop_scale_min: f64,
+    /// Threads that decode, of one worker; 0 means as many as the worker computes with.
+    pub decode_threads: u32,
+}
+
+/// How much is trained.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainConfig {
+    /// Samples of one step over all ranks.
+    pub global_batch: u32,
+    /// Optimiser updates of the whole run.
+    pub steps: Step,
+    /// Rows and columns of one tile of the loss.
+    pub loss_tile: u32,
+    /// Groups of similar length that a rank's captions are cut in.
+    pub text_groups: u32,
+}
+
+/// The update: AdamW with a schedule.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct OptimizerConfig {
+    /// Highest learning rate.
+    pub lr: f64,
+    /// Decay of the first moment.
+    pub beta1: f64,
+    /// Decay of the second moment.
+    pub beta2: f64,
+    /// Added to the root of the second moment.
+    pub eps: f64,
+    /// Decoupled weight decay of the parameters that decay.
+    pub weight_decay: f64,
+    /// Steps of linear warm-up.
+    pub warmup: u64,
+    /// What follows the warm-up.
+    pub schedule: Schedule,
+    /// Steps of the final descent of [`Schedule::ConstCooldown`].
+    pub cooldown: u64,
+    /// Norm that the whole gradient is clipped to; absent: no clipping.
+    pub grad_clip_norm: Option<f64>,
+    /// Steps in a row with a loss or gradient that is not finite before the run stops.
+    pub max_bad_steps: u32,
+}
+
+/// The learning rate after the warm-up.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Schedule {
+    /// Half a cosine down to 0 at the last step.
+    Cosine,
+    /// Constant.
+    Const,
+    /// Constant, then linear down to 0 over the last [`OptimizerConfig::cooldown`] steps.
+    ConstCooldown,
+}
+
+/// When checkpoints are written and which are kept.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CheckpointConfig {
+    /// Steps from one checkpoint to the next.
+    pub every_steps: u64,
+    /// Newest checkpoints that are kept.
+    pub keep_last: u32,
+    /// Checkpoints at multiples of this step are kept for good; 0: none.
+    pub keep_every: u64,
+}
+
+/// Workers, addresses and time limits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct ClusterConfig {
+    /// Workers that a world is formed of.
+    pub workers: WorldSize,
+    /// `host:port` of the coordinator; port 0 takes a free one.
+    pub listen: String,
+    /// Silence of a worker, while the step stands still, after which it is lost.
+    #[serde(with = "seconds")]
+    pub heartbeat_timeout: Duration,
+    /// Longest time of a collective without progress.
+    #[serde(with = "seconds")]
+    pub step_timeout: Duration,
+    /// Longest wait for all workers to join.
+    #[serde(with = "seconds")]
+    pub join_timeout: Duration,
+}
+
+/// What is measured when the run ends.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct EvalConfig {
+    /// A classification set in CLIP_benchmark's webdataset layout, as a URL ending in `/`.
+    pub zero_shot: Option<String>,
+    /// A captioned set: a URL ending in `/` or shard URLs with braces.
+    pub retrieval: Option<String>,
+}
+
+impl RunConfig {
+    /// Good samples that a lane gives to each step.
+    #[must_use]
+    pub fn samples_per_lane(&self) -> u32 {
+        self.train.global_batch / self.data.lanes
+    }
+
+    /// Samples over which batch norm takes its statistics.
+    #[must_use]
+    pub fn samples_per_group(&self) -> u32 {
+        self.samples_per_lane() * self.data.lane_group
+    }
+
+    /// The largest world: every rank has at least one group of lanes.
+    #[must_use]
+    pub fn max_workers(&self) -> WorldSize {
+        WorldSize(self.data.lanes / self.data.lane_group)
+    }
+
+    /// The URL of this run's directory, without a slash at its end.
+    #[must_use]
+    pub fn url(&self) -> String {
+        format!("{}/{}", self.output.trim_end_matches('/'), self.run)
+    }
+
+    /// What may not change when a run is continued, by its path in the file, with the value of
+    /// this run and of `other` where they differ.
+    #[must_use]
+    pub fn identity_differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
+        let pairs = [
+            ("seed", self.seed.to_string(), other.seed.to_string()),
+            ("model", self.model.to_string(), other.model.to_string()),
+            ("data.train", self.data.train.join(" "), other.data.train.join(" ")),
+            ("data.lanes", self.data.lanes.to_string(), other.data.lanes.to_string()),
+            ("data.lane_group", self.data.lane_group.to_string(), other.data.lane_group.to_string()),
+            (
+                "data.shuffle_window",
+                self.data.shuffle_window.to_string(),
+                other.data.shuffle_window.to_string(),
+            ),
+            (
+                "train.global_batch",
+                self.train.global_batch.to_string(),
+                other.train.global_batch.to_string(),
+            ),
+        ];
+        pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs).collect()
+    }
+}
+
+/// Times as the number of seconds that the reader of run files takes.
+mod seconds {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(time: &Duration, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_f64(time.as_secs_f64())
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
+        Duration::try_from_secs_f64(f64::deserialize(from)?).map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,73 @@
+use super::*;
+use crate::Fault;
+
+const GOOD: &str = "
+run: test
+output: /tmp/out
+model: {embed_dim: 8}
+data: {train: 'shards/{00..02}.tar', lanes: 8, prefetch_bytes: 64MiB}
+train: {global_batch: 256, steps: 10}
+cluster: {workers: 2, heartbeat_timeout: 500ms}
+";
+
+fn parse(text: &str) -> Result<RunConfig, ConfigError> {
+    RunConfig::parse(text, Path::new("run.yaml"), Path::new("/data"))
+}
+
+fn faults(text: &str) -> Vec<Fault> {
+    match parse(text) {
+        Err(ConfigError::Faults { faults, .. }) => faults,
+        other => panic!("expected faults, got {other:?}"),
+    }
+}
+
+#[test]
+fn a_good_file_gives_absolute_urls_and_parsed_units() {
+    let config = parse(GOOD).expect("a good file");
+    assert_eq!(config.data.train[2], "file:///data/shards/02.tar");
+    assert_eq!(config.data.prefetch_bytes, 64 << 20);
+    assert_eq!(config.cluster.heartbeat_timeout, Duration::from_millis(500));
+    assert_eq!(config.url(), "file:///tmp/out/test");
+}
+
+#[test]
+fn all_faults_are_reported_at_once_with_their_paths() {
+    let text = GOOD
+        .replace("lanes: 8", "lanes: 7, lane: 1")
+        .replace("steps: 10", "steps: -1")
+        .replace("workers: 2", "wrokers: 2");
+    let shown: Vec<String> = faults(&text).iter().map(ToString::to_string).collect();
+    assert!(shown.contains(&"data.lanes: 7 does not divide global_batch 256".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"data.lane: unknown key; did you mean lanes?".to_owned()), "{shown:?}");
+    assert!(shown.contains(&"cluster.wrokers: unknown key; did you mean workers?".to_owned()), "{shown:?}");
+    assert!(shown.iter().any(|fault| fault.starts_with("train.steps: -1 is not")), "{shown:?}");
+    assert_eq!(shown.len(), 4, "{shown:?}");
+}
+
+#[test]
+fn an_empty_file_names_what_is_missing() {
+    let paths: Vec<String> = faults("{}").into_iter().map(|fault| fault.path).collect();
+    assert_eq!(paths, ["run", "model", "data.train"]);
+}
+
+#[test]
+fn a_written_config_reads_back_equal() {
+    let config = parse(GOOD).expect("a good file");
+    let yaml = crate::config::to_yaml(&config).expect("serialises");
+    assert_eq!(parse(&yaml).expect("a run file again"), config);
+}
+
+#[test]
+fn braces_expand_as_in_a_shell() {
+    let expanded = expand_braces("a/{8..10}-{x,y}.tar").expect("expands");
+    assert_eq!(expanded.len(), 6);
+    assert!(expanded.contains(&"a/9-x.tar".to_owned()));
+    assert!(expand_braces("a{0..").is_err());
+    assert!(expand_braces("a{b}").is_err());
+}
+
+#[test]
+fn more_workers_than_groups_of_lanes_is_a_fault() {
+    let text = GOOD.replace("lanes: 8", "lanes: 8, lane_group: 4").replace("workers: 2", "workers: 3");
+    assert_eq!(faults(&text)[0].path, "cluster.workers");
+}

@@ -1,0 +1,36 @@
+//! What the coordinator asks of all ranks at a step boundary.
+
+use crate::{Nonce, Step, Term};
+use serde::{Deserialize, Serialize};
+
+/// An order that takes effect on every rank at the same step boundary: the first boundary at which
+/// the step vote carries it and `at_step` has been reached. A later `(term, sequence)` replaces an
+/// earlier one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Directive {
+    /// The term of the coordinator that gave it.
+    pub term: Term,
+    /// Its number within the term, from 1.
+    pub sequence: u64,
+    /// The first step at whose end it applies.
+    pub at_step: Step,
+    /// A checkpoint to write at that step.
+    pub checkpoint: Option<CheckpointOrder>,
+    /// Whether every rank leaves the run after that step (and after the checkpoint is uploaded).
+    pub stop: bool,
+}
+
+/// The attempt that a checkpoint's directory is named after.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CheckpointOrder {
+    /// Goes into the directory's name, so that a redo never writes over another attempt's parts.
+    pub attempt: Nonce,
+}
+
+impl Directive {
+    /// The order of directives: a higher term wins, then a higher sequence.
+    #[must_use]
+    pub fn precedence(&self) -> (Term, u64) {
+        (self.term, self.sequence)
+    }
+}

@@ -1,0 +1,29 @@
+//! The vocabulary of a run: ids, configuration, index, world, directives, manifests and log records.
+//!
+//! Nothing here reads a clock, opens a socket or starts a task; every other crate speaks in these
+//! types.
+
+pub mod config;
+mod directive;
+mod ids;
+mod index;
+mod manifest;
+mod record;
+mod report;
+mod rpc;
+mod world;
+
+pub use config::{ConfigError, Fault, RunConfig};
+pub use directive::{CheckpointOrder, Directive};
+pub use ids::{
+    Epoch, Generation, LaneId, Nonce, Rank, SessionSecret, ShardId, Step, Term, WorkerId, WorldSize,
+};
+pub use index::{Index, IndexError, ShardEntry};
+pub use manifest::{CheckpointName, MANIFEST_VERSION, Manifest, Part};
+pub use record::{Fact, LogRecord};
+pub use report::{Phase, Skip, SkipReason, StepMetrics, StepReport};
+pub use rpc::{
+    Ended, Fence, Join, Joined, Leave, LeaveOutcome, Lifetime, PartsStored, RankStatus, Recovery,
+    Report, ReportReply, RunState, RunStatus, ServiceError, WorldState,
+};
+pub use world::{Cursor, LaneTable, Member, World};

@@ -1,0 +1,355 @@
+//! Parity: 1, 2, 3 and 4 ranks against a float64 reference written as plain loops, on real
+//! pictures and captions.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+use twinspan_collective::{AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld};
+use twinspan_data::{Loader, LoaderConfig, LocalBatch, Order, SampleKey, Tokenizer};
+use twinspan_model::Device;
+use twinspan_model::config::ModelConfig;
+use twinspan_model::towers::Clip;
+use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
+use twinspan_testkit::reference::{self, Params, Tensor};
+use twinspan_types::{
+    Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize,
+};
+use twinspan_worker::{Exchange, LocalSamples, Stepper, TrainState};
+
+const STEPS: u64 = 10;
+const WAIT: Duration = Duration::from_secs(60);
+
+/// A run of one model: `lane_group` lanes are one batch-norm group.
+struct Case {
+    config: RunConfig,
+    clip: Clip,
+    index: Arc<Index>,
+    reference: reference::ModelConfig,
+}
+
+/// What a world gave.
+struct Trained {
+    losses: Vec<f64>,
+    first_gradient: Vec<f32>,
+    params: Vec<f32>,
+    sample_hashes: Vec<u64>,
+}
+
+fn case(model: &str, lane_group: u32, reference: reference::ModelConfig) -> Case {
+    let data = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/emoji/train");
+    let yaml = format!(
+        "
+run: parity
+model: {model}
+data: {{train: '{data}/{{00000..00008}}.tar', lanes: 12, lane_group: {lane_group}, shuffle_window: 64}}
+train: {{global_batch: 24, steps: 100, loss_tile: 7, text_groups: 3}}
+optimizer: {{lr: 1e-3, warmup: 2}}
+"
+    );
+    let config = RunConfig::parse(&yaml, Path::new("parity.yaml"), Path::new("/")).expect("a good run file");
+    let model = ModelConfig::from_json(&config.model.to_string(), "model").expect("a good model");
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let index = runtime
+        .block_on(twinspan_data::index::build_index(&config.data.train))
+        .expect("the emoji shards");
+    Case { config, clip: Clip::new(model), index: Arc::new(index), reference }
+}
+
+fn vit() -> Case {
+    let vision = reference::VisionConfig::Vit {
+        layers: 2,
+        width: 32,
+        head_width: 16,
+        patch_size: 16,
+        mlp_ratio: 4.0,
+    };
+    let model = "{embed_dim: 24, vision_cfg: {image_size: 64, layers: 2, width: 32, head_width: 16, patch_size: 16}, text_cfg: {context_length: 77, vocab_size: 49408, width: 32, heads: 2, layers: 2}}";
+    case(model, 1, reference_config(vision))
+}
+
+fn resnet() -> Case {
+    let vision = reference::VisionConfig::ResNet {
+        layers: [1, 1, 1, 1],
+        width: 8,
+        head_width: 64,
+    };
+    let model = "{embed_dim: 24, vision_cfg: {image_size: 64, layers: [1, 1, 1, 1], width: 8, head_width: 64}, text_cfg: {context_length: 77, vocab_size: 49408, width: 32, heads: 2, layers: 2}}";
+    case(model, 3, reference_config(vision))
+}
+
+fn reference_config(vision: reference::VisionConfig) -> reference::ModelConfig {
+    reference::ModelConfig {
+        embed_dim: 24,
+        image_size: 64,
+        vision,
+        text: reference::TextConfig {
+            context_length: 77,
+            vocab_size: 49408,
+            width: 32,
+            heads: 2,
+            layers: 2,
+        },
+        quick_gelu: false,
+    }
+}
+
+impl Case {
+    fn loader(&self, rank: Rank, lanes: &LaneTable) -> Loader {
+        Loader::start(LoaderConfig {
+            index: Arc::clone(&self.index),
+            order: Order {
+                seed: self.config.seed,
+                lanes: self.config.data.lanes,
+                shuffle_window: self.config.data.shuffle_window,
+            },
+            lane_group: self.config.data.lane_group,
+            lanes: lanes.lanes_of(rank).collect(),
+            cursors: vec![Cursor::default(); self.config.data.lanes as usize],
+            samples_per_lane: self.config.samples_per_lane(),
+            start: Step(0),
+            image_size: 64,
+            crop_scale_min: self.config.data.crop_scale_min,
+            tokenizer: Arc::new(Tokenizer::new(77, 49408).expect("CLIP's vocabulary")),
+            decode_threads: 1,
+            prefetch_bytes: 64 << 20,
+            lease: tokio::sync::watch::channel(Step(STEPS)).1,
+        })
+        .expect("a loader")
+    }
+
+    fn initial(&self) -> TrainState {
+        TrainState::initial(&self.clip, self.config.seed, self.config.data.lanes)
+    }
+
+    /// Trains with as many ranks as there are collectives.
+    fn train<C: Collective + 'static>(&self, world: Vec<C>) -> Trained {
+        let size = WorldSize(u32::try_from(world.len()).expect("a small world"));
+        let table = LaneTable::deal(self.config.data.lanes, self.config.data.lane_group, size);
+        let mut ranks: Vec<Trained> = std::thread::scope(|scope| {
+            let handles: Vec<_> = world
+                .into_iter()
+                .map(|collective| scope.spawn(|| self.train_rank(collective, &table)))
+                .collect();
+            handles.into_iter().map(|handle| handle.join().expect("a rank")).collect()
+        });
+        let first = ranks.swap_remove(0);
+        for rank in &ranks {
+            assert!(rank.params == first.params, "ranks of one world hold different weights");
+        }
+        first
+    }
+
+    fn train_rank<C: Collective + 'static>(&self, collective: C, table: &LaneTable) -> Trained {
+        let rows = |rank| table.lanes_of(rank).count() * self.config.samples_per_lane() as usize;
+        let rows = collective.world_size().ranks().map(rows).collect();
+        let mut loader = self.loader(collective.rank(), table);
+        let mut exchange = Exchange::new(Box::new(collective), rows);
+        let mut stepper = Stepper::new(&self.clip, &self.config, &Device::flex());
+        let mut state = self.initial();
+        let mut trained = Trained {
+            losses: vec![],
+            first_gradient: vec![],
+            params: vec![],
+            sample_hashes: vec![],
+        };
+        for _ in 0..STEPS {
+            let batch = samples(loader.next_batch(WAIT).expect("a batch"));
+            let outcome = stepper
+                .step(&mut state, &batch, no_order(), &mut exchange, None)
+                .expect("a step");
+            trained.losses.push(outcome.loss);
+            trained.sample_hashes.push(outcome.tally.sample_hash);
+            if trained.first_gradient.is_empty() {
+                trained.first_gradient = stepper.gradient().to_vec();
+            }
+        }
+        trained.params = state.params;
+        trained
+    }
+
+    /// The same steps in float64.
+    fn reference(&self) -> (Vec<f64>, Params, Params) {
+        let table = LaneTable::deal(self.config.data.lanes, 1, WorldSize(1));
+        let mut loader = self.loader(Rank(0), &table);
+        let mut params = self.named(&self.initial().params);
+        let optimizer = &self.config.optimizer;
+        let mut adamw = AdamW::new(
+            AdamWConfig {
+                beta1: optimizer.beta1,
+                beta2: optimizer.beta2,
+                epsilon: optimizer.eps,
+                weight_decay: optimizer.weight_decay,
+            },
+            &params,
+        );
+        let group = self.config.samples_per_group() as usize;
+        let rows = self.config.train.global_batch as usize;
+        let groups: Vec<_> = (0..rows / group).map(|g| g * group..(g + 1) * group).collect();
+        let (mut losses, mut first) = (vec![], None);
+        for step in 0..STEPS {
+            let batch = loader.next_batch(WAIT).expect("a batch");
+            // The reference reads captions in full length, with what follows their end.
+            let mut texts = batch.captions.clone();
+            texts.iter_mut().for_each(|ids| ids.resize(24.max(ids.len()), 0));
+            let pixels = normalised(&batch.pixels, rows);
+            let output = reference::loss_and_gradients(&self.reference, &params, &pixels, &texts, &groups);
+            losses.push(output.loss);
+            let lr = cosine_lr(optimizer.lr, optimizer.warmup, self.config.train.steps.0, step);
+            adamw.step(&mut params, &output.gradients, lr);
+            clamp_logit_scale(&mut params);
+            first.get_or_insert(output.gradients);
+        }
+        (losses, first.expect("a first step"), params)
+    }
+
+    /// A flat buffer as named tensors.
+    fn named(&self, flat: &[f32]) -> Params {
+        let tensors = self.clip.params.specs().iter().map(|spec| {
+            let tensor = Tensor::from_f32(&spec.shape, &flat[spec.range()]);
+            (spec.name.clone(), tensor)
+        });
+        tensors.collect()
+    }
+}
+
+fn samples(batch: LocalBatch) -> LocalSamples {
+    LocalSamples {
+        ids: batch.keys.iter().map(SampleKey::identity).collect(),
+        pixels: batch.pixels,
+        captions: batch.captions,
+        lane_ends: batch.cursors,
+        key_hash: batch.key_hash,
+    }
+}
+
+fn no_order() -> Directive {
+    Directive {
+        term: Term(1),
+        sequence: 0,
+        at_step: Step(u64::MAX),
+        checkpoint: None,
+        stop: false,
+    }
+}
+
+/// u8 [N, H, W, 3] to normalised f64 [N, 3, H, W].
+fn normalised(pixels: &[u8], rows: usize) -> Vec<f64> {
+    const MEAN: [f64; 3] = [0.48145466, 0.4578275, 0.40821073];
+    const STD: [f64; 3] = [0.26862954, 0.26130258, 0.27577711];
+    let picture = pixels.len() / rows;
+    let mut out = Vec::with_capacity(pixels.len());
+    for picture in pixels.chunks(picture) {
+        for channel in 0..3 {
+            let values = picture.iter().skip(channel).step_by(3);
+            out.extend(values.map(|v| (f64::from(*v) / 255.0 - MEAN[channel]) / STD[channel]));
+        }
+    }
+    out
+}
+
+/// The largest error of a tensor's gradient, relative to the larger of its norm and 1e-6 of the
+/// global norm, with the tensor's name.
+fn worst_gradient(reference: &Params, ours: &Params) -> (f64, String) {
+    let floor = 1e-6 * reference.norm();
+    let errors = reference.iter().map(|(name, expected)| {
+        let actual = ours.get(name);
+        let squares = expected.data.iter().zip(&actual.data).map(|(a, b)| (a - b) * (a - b));
+        let error = squares.sum::<f64>().sqrt() / expected.norm().max(floor);
+        (error, name.to_owned())
+    });
+    errors.max_by(|a, b| a.0.total_cmp(&b.0)).expect("parameters")
+}
+
+/// |a - b| / |b - start| over all parameters.
+fn relative_drift(a: &Params, b: &Params, start: &Params) -> f64 {
+    let distance = |a: &Params, b: &Params| -> f64 {
+        let squares = a.iter().flat_map(|(name, a)| {
+            let b = b.get(name);
+            a.data.iter().zip(&b.data).map(|(a, b)| (a - b) * (a - b)).collect::<Vec<_>>()
+        });
+        squares.sum::<f64>().sqrt()
+    };
+    distance(a, b) / distance(b, start)
+}
+
+fn assert_parity(case: &Case) {
+    let (losses, gradient, params) = case.reference();
+    let start = case.named(&case.initial().params);
+    let mut hashes = None;
+    for size in 1..=4 {
+        let trained = case.train(ThreadWorld::new(WorldSize(size), WAIT));
+        let (error, name) = worst_gradient(&gradient, &case.named(&trained.first_gradient));
+        let loss_error = losses
+            .iter()
+            .zip(&trained.losses)
+            .map(|(a, b)| (a - b).abs())
+            .fold(0.0, f64::max);
+        let drift = relative_drift(&case.named(&trained.params), &params, &start);
+        eprintln!("{size} ranks: worst gradient {error:.1e} ({name}), loss {loss_error:.1e}, drift {drift:.1e}");
+        assert!(error < 1e-4, "{size} ranks: gradient of {name} is off by {error:e}");
+        assert!(loss_error < 1e-4, "{size} ranks: a loss is off by {loss_error:e}");
+        assert!(drift < 0.01, "{size} ranks: parameters drifted by {drift:e} of their update");
+        let seen = hashes.get_or_insert_with(|| trained.sample_hashes.clone());
+        assert_eq!(*seen, trained.sample_hashes, "{size} ranks saw other samples");
+    }
+}
+
+#[test]
+fn a_vit_trains_alike_with_1_to_4_ranks_and_in_float64() {
+    assert_parity(&vit());
+}
+
+#[test]
+fn a_modified_resnet_trains_alike_with_1_to_4_ranks_and_in_float64() {
+    assert_parity(&resnet());
+}
+
+/// A collective that averages where it should sum.
+struct Averaging(ThreadCollective);
+
+impl Collective for Averaging {
+    fn rank(&self) -> Rank {
+        self.0.rank()
+    }
+
+    fn world_size(&self) -> WorldSize {
+        self.0.world_size()
+    }
+
+    fn abort_handle(&self) -> AbortHandle {
+        self.0.abort_handle()
+    }
+
+    fn all_gather(&mut self, local: &[f32], counts: &[usize], out: &mut [f32]) -> Result<(), CollectiveError> {
+        self.0.all_gather(local, counts, out)
+    }
+
+    fn all_reduce_sum(&mut self, buffer: &mut [f32]) -> Result<(), CollectiveError> {
+        self.0.all_reduce_sum(buffer)?;
+        let size = self.0.world_size().0 as f32;
+        buffer.iter_mut().for_each(|value| *value /= size);
+        Ok(())
+    }
+
+    fn broadcast(&mut self, root: Rank, buffer: &mut [u8]) -> Result<(), CollectiveError> {
+        self.0.broadcast(root, buffer)
+    }
+
+    fn all_gather_bytes(&mut self, local: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        self.0.all_gather_bytes(local)
+    }
+
+    fn barrier(&mut self) -> Result<(), CollectiveError> {
+        self.0.barrier()
+    }
+}
+
+#[test]
+fn an_average_in_place_of_a_sum_is_caught() {
+    let case = vit();
+    let (_, gradient, _) = case.reference();
+    let world = ThreadWorld::new(WorldSize(2), WAIT).into_iter().map(Averaging).collect();
+    let trained = case.train(world);
+    let (error, _) = worst_gradient(&gradient, &case.named(&trained.first_gradient));
+    assert!((error - 0.5).abs() < 0.01, "half the gradient is an error of one half, not {error}");
+}

@@ -1,0 +1,8 @@
+//! Whole-system tests: the real binary, real processes, real pictures, real signals.
+
+mod bad_input;
+mod checkpoints;
+mod processes;
+mod resume;
+mod run;
+mod support;

@@ -1,0 +1,67 @@
+//! Stopping and going on.
+
+use crate::support::{Workspace, bounded_output, bounded_wait, signal};
+use rustix::process::Signal;
+use twinspan_testkit::harness::descendants;
+
+/// Steps of the runs below: long enough to be stopped in the middle.
+const STEPS: u64 = 120;
+
+fn undisturbed() -> Workspace {
+    let workspace = Workspace::new(STEPS, |run| run);
+    workspace.train(&[]);
+    workspace
+}
+
+#[test]
+fn ctrl_c_finishes_the_step_and_the_same_command_goes_on_from_it_exactly() {
+    let whole = undisturbed();
+    let parts = Workspace::new(STEPS, |run| run);
+    for checkpoint in [10, 40] {
+        let mut front = parts.start(&[]);
+        parts.wait_for_checkpoint(checkpoint);
+        let children = descendants(front.id());
+        signal(front.id(), Signal::INT);
+        let status = bounded_wait(&mut front);
+        assert_eq!(status.code(), Some(0));
+        assert!(children.iter().all(|child| !twinspan_testkit::harness::is_alive(*child)));
+    }
+    parts.train(&[]);
+    assert_eq!(parts.metric("train/loss"), whole.metric("train/loss"));
+    assert_eq!(parts.metric("sample_hash"), whole.metric("sample_hash"));
+}
+
+#[test]
+fn a_run_killed_at_any_moment_goes_on_from_its_newest_checkpoint_exactly() {
+    let whole = undisturbed();
+    let parts = Workspace::new(STEPS, |run| run);
+    for checkpoint in [20, 50] {
+        let mut front = parts.start(&[]);
+        parts.wait_for_checkpoint(checkpoint);
+        signal(front.id(), Signal::KILL);
+        bounded_wait(&mut front);
+    }
+    parts.train(&[]);
+    assert_eq!(parts.metric("train/loss"), whole.metric("train/loss"));
+}
+
+#[test]
+fn a_lost_worker_ends_the_run_with_a_clear_message_and_the_run_can_go_on() {
+    let workspace = Workspace::new(STEPS, |run| run);
+    let front = workspace.start(&[]);
+    workspace.wait_for_checkpoint(10);
+    let worker = descendants(front.id())
+        .into_iter()
+        .find(|pid| {
+            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+            command.split(|byte| *byte == 0).any(|word| word == b"worker")
+        })
+        .expect("a worker");
+    signal(worker, Signal::KILL);
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    assert!(errors.contains("rank"), "{errors}");
+    assert!(errors.contains("step-"), "the checkpoint to go on from is named: {errors}");
+    assert_eq!(workspace.train(&[])["step"], STEPS);
+}

@@ -1,0 +1,153 @@
+//! A small run in a directory of its own.
+
+use serde_json::Value;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Output, Stdio};
+use std::time::{Duration, Instant};
+use twinspan_testkit::harness::{TempRun, wait_with_timeout};
+
+/// Longest wait for anything in these tests.
+pub const BOUND: Duration = Duration::from_secs(120);
+
+/// The emoji pictures.
+pub const EMOJI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/emoji");
+
+/// A directory with a run file.
+pub struct Workspace {
+    pub dir: TempRun,
+}
+
+impl Workspace {
+    /// A workspace with the toy run of `steps` steps, after `edit` changed its text.
+    pub fn new(steps: u64, edit: impl Fn(String) -> String) -> Self {
+        let dir = TempRun::new().expect("a temporary directory");
+        let workspace = Self { dir };
+        workspace.write_run("run.yaml", &edit(toy_run(steps)));
+        workspace
+    }
+
+    pub fn write_run(&self, name: &str, text: &str) -> PathBuf {
+        self.dir.write(name, text.as_bytes()).expect("a run file")
+    }
+
+    /// The run's directory.
+    pub fn run_dir(&self) -> PathBuf {
+        self.dir.join("runs/toy")
+    }
+
+    /// The binary with its working directory here.
+    pub fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_twinspan"));
+        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs to the end, within the bound.
+    pub fn output(&self, arguments: &[&str]) -> Output {
+        let mut command = self.command(arguments);
+        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = child.expect("the binary starts");
+        bounded_output(child)
+    }
+
+    /// Trains to the end and gives the JSON result.
+    pub fn train(&self, arguments: &[&str]) -> Value {
+        let all: Vec<&str> = ["train", "run.yaml", "--json"].iter().chain(arguments).copied().collect();
+        let output = self.output(&all);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "train failed: {errors}");
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON result: {errors}"))
+    }
+
+    /// Starts training in the background.
+    pub fn start(&self, arguments: &[&str]) -> Child {
+        let all: Vec<&str> = ["train", "run.yaml"].iter().chain(arguments).copied().collect();
+        let mut command = self.command(&all);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        child.expect("the binary starts")
+    }
+
+    /// The steps in `metrics.jsonl` with one field of each.
+    pub fn metric(&self, name: &str) -> Vec<(u64, Value)> {
+        let text = std::fs::read_to_string(self.run_dir().join("metrics.jsonl")).expect("metrics.jsonl");
+        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        lines
+            .map(|line| (line["step"].as_u64().expect("a step"), line[name].clone()))
+            .collect()
+    }
+
+    /// Waits until the newest committed checkpoint has at least this step.
+    pub fn wait_for_checkpoint(&self, step: u64) {
+        let start = Instant::now();
+        while self.newest_manifest().is_none_or(|newest| newest < step) {
+            assert!(start.elapsed() < BOUND, "no checkpoint at step {step} in time");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    fn newest_manifest(&self) -> Option<u64> {
+        let entries = std::fs::read_dir(self.run_dir().join("checkpoints")).ok()?;
+        let whole = entries.flatten().filter(|entry| entry.path().join("manifest.json").exists());
+        whole.filter_map(|entry| checkpoint_step(&entry.path())).max()
+    }
+}
+
+/// The step in the name of a checkpoint's directory.
+pub fn checkpoint_step(directory: &Path) -> Option<u64> {
+    let name = directory.file_name()?.to_str()?;
+    name.strip_prefix("step-")?.split('-').next()?.parse().ok()
+}
+
+/// A ViT that trains in milliseconds on real pictures.
+pub fn toy_run(steps: u64) -> String {
+    format!(
+        "
+run: toy
+seed: 7
+model:
+  embed_dim: 16
+  vision_cfg: {{image_size: 32, layers: 1, width: 32, head_width: 16, patch_size: 16}}
+  text_cfg: {{context_length: 77, vocab_size: 49408, width: 16, heads: 2, layers: 1}}
+data: {{train: '{EMOJI}/train/{{00000..00008}}.tar', lanes: 4, shuffle_window: 64}}
+train: {{global_batch: 16, steps: {steps}}}
+optimizer: {{lr: 1e-3, warmup: 2}}
+checkpoint: {{every_steps: 10, keep_last: 2}}
+cluster: {{workers: 2, heartbeat_timeout: 2s, step_timeout: 20s, join_timeout: 30s}}
+"
+    )
+}
+
+/// Waits for a child's end and collects what it printed.
+pub fn bounded_output(mut child: Child) -> Output {
+    let read = |stream: Option<Box<dyn std::io::Read + Send>>| {
+        std::thread::spawn(move || {
+            let mut bytes = Vec::new();
+            if let Some(mut stream) = stream {
+                let _ = stream.read_to_end(&mut bytes);
+            }
+            bytes
+        })
+    };
+    let stdout = read(child.stdout.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>));
+    let stderr = read(child.stderr.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>));
+    let status = bounded_wait(&mut child);
+    Output {
+        status,
+        stdout: stdout.join().expect("standard output"),
+        stderr: stderr.join().expect("standard error"),
+    }
+}
+
+/// Waits for a child's end; a child that outlives the bound is killed and fails the test.
+pub fn bounded_wait(child: &mut Child) -> ExitStatus {
+    wait_with_timeout(child, BOUND).unwrap_or_else(|error| {
+        let _ = child.kill();
+        panic!("the process did not end in time: {error}")
+    })
+}
+
+/// Sends a signal to a process.
+pub fn signal(pid: u32, signal: rustix::process::Signal) {
+    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    rustix::process::kill_process(pid.expect("a process id"), signal).expect("the process lives");
+}

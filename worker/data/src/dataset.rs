@@ -1,0 +1,291 @@
+//! Evaluation sets: CLIP_benchmark's webdataset layout, and captioned pictures.
+
+use crate::image::{self, Transformer};
+use crate::index::{self, IndexBuildError};
+use crate::loader::{CAPTION, PICTURES};
+use crate::shard::StoredShard;
+use crate::store::{self, Object, StoreError};
+use crate::tar::{Sample, SampleReader, TarError};
+use std::collections::VecDeque;
+use twinspan_types::config::expand_braces;
+
+/// Extension of class labels.
+const LABEL: &str = "cls";
+/// Stands for the class name in a prompt template.
+const PLACE: &str = "{c}";
+
+/// Why an evaluation set cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// The URL cannot be taken apart.
+    #[error("{url}: {reason}")]
+    BadUrl {
+        /// What was given.
+        url: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A file of the layout is not there.
+    #[error("{url} does not exist: {role}; put it there, or correct the set's URL")]
+    MissingFile {
+        /// Where it should lie.
+        url: String,
+        /// What it is for.
+        role: &'static str,
+    },
+    /// A line of one of the layout's files.
+    #[error("{url}, line {line}: {reason}")]
+    BadLine {
+        /// The file.
+        url: String,
+        /// Its line, from 1.
+        line: usize,
+        /// What is wrong, and what it should be.
+        reason: String,
+    },
+    /// A label that names no class.
+    #[error("sample {key} of {url}: {reason}: correct {key}.cls or classnames.txt")]
+    BadLabel {
+        /// The shard.
+        url: String,
+        /// The sample.
+        key: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A shard that cannot be read to its end.
+    #[error("the shard {url} cannot be read: {source}: fetch it again")]
+    BadShard {
+        /// The shard.
+        url: String,
+        /// What is wrong.
+        source: TarError,
+    },
+    /// The shards cannot be found.
+    #[error(transparent)]
+    Shards(#[from] IndexBuildError),
+    /// The store failed.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+}
+
+/// An evaluation set, found but not read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvalSet {
+    /// Class names by label; none in a captioned set.
+    pub classes: Vec<String>,
+    /// Prompt templates in which `{c}` stands for the class name; none in a captioned set.
+    pub templates: Vec<String>,
+    shards: Vec<Object>,
+}
+
+/// One decoded sample of an evaluation set.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct EvalSample {
+    /// Its webdataset key.
+    pub key: String,
+    /// `image_size x image_size x 3`: red, green, blue.
+    pub pixels: Vec<u8>,
+    /// Its caption, where it has one that is UTF-8.
+    pub caption: Option<String>,
+    /// Its class, where it has one.
+    pub label: Option<usize>,
+}
+
+/// Reads an evaluation set's samples in the order of its shards.
+#[derive(Debug)]
+pub struct EvalReader {
+    classes: usize,
+    shards: VecDeque<Object>,
+    open: Option<(String, SampleReader<StoredShard>)>,
+    transformer: Transformer,
+    skipped: u64,
+}
+
+/// Finds a classification set in CLIP_benchmark's layout: `classnames.txt` and
+/// `zeroshot_classification_templates.txt` at the root, shards with `.cls` members below `test/`.
+///
+/// # Errors
+/// When a file is missing or broken, a template lacks `{c}`, or the store fails.
+pub async fn read_classification(root: &str) -> Result<EvalSet, EvalError> {
+    let root = root.trim_end_matches('/');
+    let classes = format!("{root}/classnames.txt");
+    let classes = lines(&classes, "it names the classes, one a line", |_| None).await?;
+    let templates = format!("{root}/zeroshot_classification_templates.txt");
+    let role = "it holds the prompt templates, one a line";
+    let lacks_place = |line: &str| {
+        let reason = format!("the template {line:?} does not hold {PLACE} for the class name");
+        (!line.contains(PLACE)).then_some(reason)
+    };
+    let templates = lines(&templates, role, lacks_place).await?;
+    Ok(EvalSet { classes, templates, shards: test_shards(root).await? })
+}
+
+/// Finds a captioned set: all shards below a URL ending in `/`, or shard URLs with braces.
+///
+/// # Errors
+/// When there are no shards, one is missing, or the store fails.
+pub async fn read_captioned(url: &str) -> Result<EvalSet, EvalError> {
+    let bad = |reason| EvalError::BadUrl { url: url.to_owned(), reason };
+    let mut shards = Vec::new();
+    for url in expand_braces(url).map_err(bad)? {
+        match url.ends_with('/') {
+            true => shards.extend(index::shards_below(&url).await?),
+            false => shards.push(shard(&url).await?),
+        }
+    }
+    Ok(EvalSet { classes: Vec::new(), templates: Vec::new(), shards })
+}
+
+impl EvalSet {
+    /// The prompts of a class: every template with the name in its place.
+    #[must_use]
+    pub fn prompts(&self, class: &str) -> Vec<String> {
+        self.templates.iter().map(|template| template.replace(PLACE, class)).collect()
+    }
+
+    /// Reads the samples, from the first, as squares of `image_size` pixels.
+    #[must_use]
+    pub fn reader(&self, image_size: u32) -> EvalReader {
+        EvalReader {
+            classes: self.classes.len(),
+            shards: self.shards.iter().cloned().collect(),
+            open: None,
+            transformer: Transformer::new(image_size),
+            skipped: 0,
+        }
+    }
+}
+
+impl EvalReader {
+    /// The next sample, or nothing at the end. Samples whose picture is missing or does not decode
+    /// are passed over with a warning and counted.
+    ///
+    /// # Errors
+    /// When a shard cannot be read to its end, a label names no class, or the store fails.
+    pub async fn next(&mut self) -> Result<Option<EvalSample>, EvalError> {
+        loop {
+            let (url, mut reader) = match self.open.take() {
+                Some(open) => open,
+                None => {
+                    let Some(object) = self.shards.pop_front() else { return Ok(None) };
+                    let shard = StoredShard::open(&index::entry(&object, 0), object.bytes)?;
+                    (object.url, SampleReader::new(shard))
+                }
+            };
+            let wanted = |ext: &str| ext == CAPTION || ext == LABEL || PICTURES.contains(&ext);
+            match reader.next(wanted).await {
+                Ok(None) => continue,
+                Err(TarError::Store(error)) => return Err(error.into()),
+                Err(source) => return Err(EvalError::BadShard { url, source }),
+                Ok(Some(sample)) => {
+                    let decoded = self.decode(&url, sample);
+                    self.open = Some((url, reader));
+                    if let Some(sample) = decoded? {
+                        return Ok(Some(sample));
+                    }
+                }
+            }
+        }
+    }
+
+    /// Samples that were passed over so far.
+    #[must_use]
+    pub fn skipped(&self) -> u64 {
+        self.skipped
+    }
+
+    fn decode(&mut self, url: &str, sample: Sample) -> Result<Option<EvalSample>, EvalError> {
+        let text = |extension| {
+            let member = sample.member(&[extension]);
+            member.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::to_owned)
+        };
+        let caption = text(CAPTION);
+        let label = match (self.classes, text(LABEL)) {
+            (0, label) => label.and_then(|label| label.trim().parse().ok()),
+            (classes, label) => Some(label_of(url, &sample.key, label, classes)?),
+        };
+        let picture = match sample.member(&PICTURES) {
+            None => Err("it has no picture".to_owned()),
+            Some(bytes) => image::decode(bytes)
+                .and_then(|picture| self.transformer.eval(&picture))
+                .map_err(|error| error.to_string()),
+        };
+        match picture {
+            Ok(pixels) => Ok(Some(EvalSample { key: sample.key, pixels, caption, label })),
+            Err(reason) => {
+                self.skipped += 1;
+                tracing::warn!(shard = url, key = sample.key, reason, "passed over");
+                Ok(None)
+            }
+        }
+    }
+}
+
+fn label_of(
+    url: &str,
+    key: &str,
+    label: Option<String>,
+    classes: usize,
+) -> Result<usize, EvalError> {
+    let bad = |reason| EvalError::BadLabel { url: url.to_owned(), key: key.to_owned(), reason };
+    let label = label.ok_or_else(|| bad("it has no label".to_owned()))?;
+    match label.trim().parse() {
+        Ok(class) if class < classes => Ok(class),
+        _ => Err(bad(format!("{label:?} is no class below {classes}"))),
+    }
+}
+
+/// The lines of a file, each checked; blank lines are allowed at its end alone, because a line's
+/// place is a class's number.
+async fn lines(
+    url: &str,
+    role: &'static str,
+    fault: impl Fn(&str) -> Option<String>,
+) -> Result<Vec<String>, EvalError> {
+    let bytes = store::read_if_present(url).await?;
+    let bytes = bytes.ok_or_else(|| EvalError::MissingFile { url: url.to_owned(), role })?;
+    let text = String::from_utf8_lossy(&bytes);
+    let mut lines = Vec::new();
+    for (number, line) in (1..).zip(text.trim_end().lines()) {
+        let blank = line.trim().is_empty().then(|| "the line is empty".to_owned());
+        if let Some(reason) = blank.or_else(|| fault(line)) {
+            return Err(EvalError::BadLine { url: url.to_owned(), line: number, reason });
+        }
+        lines.push(line.trim().to_owned());
+    }
+    match lines.is_empty() {
+        true => {
+            let reason = format!("the file is empty; {role}");
+            Err(EvalError::BadLine { url: url.to_owned(), line: 1, reason })
+        }
+        false => Ok(lines),
+    }
+}
+
+/// `test/0.tar` and so on where `test/nshards.txt` counts them, else all that lie there.
+async fn test_shards(root: &str) -> Result<Vec<Object>, EvalError> {
+    let count_url = format!("{root}/test/nshards.txt");
+    let Some(bytes) = store::read_if_present(&count_url).await? else {
+        return Ok(index::shards_below(&format!("{root}/test/")).await?);
+    };
+    let text = String::from_utf8_lossy(&bytes);
+    let Ok(count) = text.trim().parse::<u32>() else {
+        let reason = format!("{:?} is not the number of shards", text.trim());
+        return Err(EvalError::BadLine { url: count_url, line: 1, reason });
+    };
+    let mut shards = Vec::new();
+    for number in 0..count {
+        shards.push(shard(&format!("{root}/test/{number}.tar")).await?);
+    }
+    Ok(shards)
+}
+
+async fn shard(url: &str) -> Result<Object, EvalError> {
+    store::head(url).await.map_err(|error| match error {
+        StoreError::Missing { url } => {
+            EvalError::MissingFile { url, role: "it is a shard of the evaluation set" }
+        }
+        other => other.into(),
+    })
+}

@@ -1,0 +1,141 @@
+//! Pictures: decoding, and open_clip's training and evaluation transforms.
+
+mod transform;
+
+pub use transform::Transformer;
+pub(crate) use transform::augmentation;
+
+use ::image::{ImageFormat, ImageReader, Limits};
+use std::io::Cursor;
+use zune_jpeg::JpegDecoder;
+use zune_jpeg::zune_core::bytestream::ZCursor;
+use zune_jpeg::zune_core::colorspace::ColorSpace;
+use zune_jpeg::zune_core::options::DecoderOptions;
+
+/// Pixels of the largest picture, where Pillow, too, refuses to decode.
+const MOST_PIXELS: u64 = 178_956_970;
+
+/// A decoded picture.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Picture {
+    /// Pixels in a row.
+    pub width: u32,
+    /// Rows.
+    pub height: u32,
+    /// `height x width x 3`: red, green, blue.
+    pub rgb: Vec<u8>,
+}
+
+/// Why a picture cannot be decoded.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+pub enum PictureError {
+    /// Not one of the formats that are read.
+    #[error("neither JPEG nor PNG nor WebP")]
+    UnknownFormat,
+    /// More pixels than any picture has.
+    #[error("{width} x {height} pixels are more than {MOST_PIXELS}")]
+    TooLarge {
+        /// Pixels in a row.
+        width: u64,
+        /// Rows.
+        height: u64,
+    },
+    /// A picture without pixels.
+    #[error("no pixels")]
+    Empty,
+    /// The decoder's words.
+    #[error("{0}")]
+    Corrupt(String),
+}
+
+/// Decodes a JPEG, PNG or WebP, told by its first bytes, to RGB. Orientation tags are ignored, and
+/// transparency is dropped, as open_clip does.
+///
+/// # Errors
+/// When the bytes are no picture, are truncated, or break the format's rules.
+pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
+    let picture = match bytes {
+        [0xff, 0xd8, ..] => jpeg(bytes)?,
+        [0x89, b'P', b'N', b'G', ..] => other(bytes, ImageFormat::Png)?,
+        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
+            other(bytes, ImageFormat::WebP)?
+        }
+        _ => return Err(PictureError::UnknownFormat),
+    };
+    match picture.width.min(picture.height) {
+        0 => Err(PictureError::Empty),
+        _ => Ok(picture),
+    }
+}
+
+/// Strict, because the lenient mode paints what is missing of a truncated picture grey.
+fn jpeg(bytes: &[u8]) -> Result<Picture, PictureError> {
+    let corrupt = |error: zune_jpeg::errors::DecodeErrors| PictureError::Corrupt(error.to_string());
+    let side = usize::from(u16::MAX);
+    let options = DecoderOptions::default()
+        .jpeg_set_out_colorspace(ColorSpace::RGB)
+        .set_strict_mode(true)
+        .set_max_width(side)
+        .set_max_height(side);
+    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
+    decoder.decode_headers().map_err(corrupt)?;
+    let info = decoder.info().ok_or(PictureError::Empty)?;
+    check_size(u64::from(info.width), u64::from(info.height))?;
+    let rgb = decoder.decode().map_err(corrupt)?;
+    Ok(Picture { width: u32::from(info.width), height: u32::from(info.height), rgb })
+}
+
+fn other(bytes: &[u8], format: ImageFormat) -> Result<Picture, PictureError> {
+    let corrupt = |error: ::image::ImageError| PictureError::Corrupt(error.to_string());
+    let reader = || ImageReader::with_format(Cursor::new(bytes), format);
+    let (width, height) = reader().into_dimensions().map_err(corrupt)?;
+    check_size(u64::from(width), u64::from(height))?;
+    let mut reader = reader();
+    let mut limits = Limits::default();
+    // Eight bytes a pixel at most, and as much again for the decoder.
+    limits.max_alloc = Some(16 * MOST_PIXELS);
+    reader.limits(limits);
+    let rgb = reader.decode().map_err(corrupt)?.into_rgb8();
+    Ok(Picture { width, height, rgb: rgb.into_raw() })
+}
+
+fn check_size(width: u64, height: u64) -> Result<(), PictureError> {
+    match width * height > MOST_PIXELS {
+        true => Err(PictureError::TooLarge { width, height }),
+        false => Ok(()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ::image::{DynamicImage, Rgb, RgbImage, Rgba, RgbaImage};
+
+    fn encoded(picture: DynamicImage, format: ImageFormat) -> Vec<u8> {
+        let mut bytes = Cursor::new(Vec::new());
+        picture.write_to(&mut bytes, format).expect("encodes");
+        bytes.into_inner()
+    }
+
+    #[test]
+    fn png_and_webp_decode_to_rgb() {
+        let rgb = RgbImage::from_fn(5, 3, |x, y| Rgb([x as u8 * 40, y as u8 * 80, 7]));
+        let rgba = RgbaImage::from_fn(5, 3, |x, y| Rgba([x as u8 * 40, y as u8 * 80, 7, 9]));
+        for format in [ImageFormat::Png, ImageFormat::WebP] {
+            let bytes = encoded(rgb.clone().into(), format);
+            let picture = decode(&bytes).expect("decodes");
+            assert_eq!((picture.width, picture.height), (5, 3));
+            assert_eq!(picture.rgb, rgb.as_raw().as_slice());
+            assert_eq!(decode(&encoded(rgba.clone().into(), format)).expect("decodes"), picture);
+            assert!(decode(&bytes[..bytes.len() / 2]).is_err());
+        }
+    }
+
+    #[test]
+    fn what_is_no_picture_is_an_error() {
+        assert_eq!(decode(b""), Err(PictureError::UnknownFormat));
+        assert_eq!(decode(b"GIF89a"), Err(PictureError::UnknownFormat));
+        assert!(decode(&[0xff, 0xd8]).is_err());
+        assert!(decode(b"\x89PNG\r\n\x1a\n").is_err());
+    }
+}

@@ -1,0 +1,22 @@
+//! Shards to batches: index, data order, tar, decode, tokenise, prefetch, evaluation sets.
+//!
+//! The coordinator indexes shards with it and workers read them with it; nothing here knows of
+//! either.
+
+pub mod dataset;
+pub mod image;
+pub mod index;
+pub mod loader;
+pub mod order;
+mod random;
+pub mod shard;
+pub mod store;
+pub mod tar;
+pub mod text;
+
+pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
+pub use index::{IndexBuildError, build_index};
+pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
+pub use order::{EpochPlan, Order, Plan, SampleId, Segment, Window};
+pub use store::StoreError;
+pub use text::{TextError, Tokenizer};

@@ -1,0 +1,112 @@
+//! Raw samples to pixels and tokens, by a pool of threads.
+
+use super::LoaderConfig;
+use super::read::{Content, Event, PICTURES, Raw};
+use crate::image::{self, Transformer, augmentation};
+use crate::text::Tokenizer;
+use crossbeam_channel::{Receiver, Sender};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+use twinspan_types::{Epoch, SkipReason};
+
+/// One sample to decode.
+#[derive(Debug)]
+pub(super) struct Job {
+    pub(super) slot: usize,
+    pub(super) sequence: u64,
+    pub(super) epoch: Epoch,
+    pub(super) raw: Raw,
+}
+
+/// What became of a sample; a function of its bytes, the seed and the epoch.
+#[derive(Debug)]
+pub(super) enum Outcome {
+    Good { key: String, pixels: Vec<u8>, caption: Vec<u32> },
+    Bad { key: String, reason: SkipReason, detail: String },
+}
+
+/// Why a sample cannot be used.
+type Unusable = (SkipReason, String);
+
+/// One thread of the pool.
+pub(super) struct Decoder {
+    seed: u64,
+    image_size: u32,
+    crop_scale_min: f64,
+    tokenizer: Arc<Tokenizer>,
+    transformer: Transformer,
+}
+
+impl Decoder {
+    pub(super) fn new(config: &LoaderConfig) -> Self {
+        Self {
+            seed: config.order.seed,
+            image_size: config.image_size,
+            crop_scale_min: config.crop_scale_min,
+            tokenizer: Arc::clone(&config.tokenizer),
+            transformer: Transformer::new(config.image_size),
+        }
+    }
+
+    /// Works until the jobs end or nobody wants the outcomes.
+    pub(super) fn run(mut self, jobs: &Receiver<Job>, outcomes: &Sender<Event>) {
+        for Job { slot, sequence, epoch, raw } in jobs {
+            let outcome = self.outcome(epoch, raw);
+            if outcomes.send(Event::Decoded(slot, sequence, outcome)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn outcome(&mut self, epoch: Epoch, raw: Raw) -> Outcome {
+        let (key, picture, caption) = match raw.content {
+            Content::Found { key, picture, caption } => (key, picture, caption),
+            Content::Lost { detail } => {
+                let (key, detail) = (format!("#{}", raw.index), detail.to_string());
+                return Outcome::Bad { key, reason: SkipReason::TruncatedShard, detail };
+            }
+        };
+        match self.decode(epoch, &key, picture.as_deref(), caption.as_deref()) {
+            Ok((pixels, caption)) => Outcome::Good { key, pixels, caption },
+            Err((reason, detail)) => Outcome::Bad { key, reason, detail },
+        }
+    }
+
+    fn decode(
+        &mut self,
+        epoch: Epoch,
+        key: &str,
+        picture: Option<&[u8]>,
+        caption: Option<&[u8]>,
+    ) -> Result<(Vec<u8>, Vec<u32>), Unusable> {
+        let picture = picture.ok_or_else(|| {
+            (SkipReason::MissingImage, format!("no member {key}.{{{}}}", PICTURES.join(",")))
+        })?;
+        let caption = caption
+            .ok_or_else(|| (SkipReason::MissingCaption, format!("no member {key}.txt")))?;
+        let caption = std::str::from_utf8(caption)
+            .map_err(|error| (SkipReason::UndecodableText, error.to_string()))?;
+        let tokens = guarded(SkipReason::UndecodableText, || Ok(self.tokenizer.encode(caption)))?;
+        let pixels = guarded(SkipReason::CorruptImage, || {
+            let mut random = augmentation(self.seed, epoch, key);
+            let picture = image::decode(picture)?;
+            self.transformer.train(&picture, self.crop_scale_min, &mut random)
+        });
+        if pixels.is_err() {
+            // A panic may have left its buffers half-way.
+            self.transformer = Transformer::new(self.image_size);
+        }
+        Ok((pixels?, tokens))
+    }
+}
+
+/// A decoder that panics on some bytes does so every time: that sample is passed over, too.
+fn guarded<T>(
+    reason: SkipReason,
+    decode: impl FnOnce() -> Result<T, image::PictureError>,
+) -> Result<T, Unusable> {
+    match catch_unwind(AssertUnwindSafe(decode)) {
+        Ok(decoded) => decoded.map_err(|error| (reason, error.to_string())),
+        Err(_) => Err((reason, "its decoder panicked".to_owned())),
+    }
+}

@@ -1,0 +1,8 @@
+//! Real shards and broken ones, through the crate's public face.
+
+#![allow(clippy::unwrap_used, reason = "tests")]
+
+mod emoji;
+mod faults;
+mod shards;
+mod worlds;

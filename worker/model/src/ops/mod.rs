@@ -1,0 +1,33 @@
+//! Fused operations for the CPU backend, with backward passes written by hand.
+//!
+//! burn's own operations build LayerNorm, attention, GELU and batch norm from many small passes over
+//! memory. Each operation here is one pass forward and one backward, saves no more than its inputs
+//! for the backward, and works on tensors with and without autodiff. All of them are f32.
+//!
+//! A kernel cuts its output into blocks of rows, which rayon deals to its pool, or which one thread
+//! works through when the pool has no more. Blocks and the order of their sums depend on the shape
+//! alone, never on the number of threads.
+#![allow(unsafe_code, reason = "vector kernels and matrix products")]
+
+mod activation;
+mod attention;
+mod avg_pool;
+mod batch_norm;
+mod glue;
+mod im2col;
+mod l2_normalize;
+mod layer_norm;
+mod linear;
+mod product;
+mod simd;
+#[cfg(test)]
+mod tests;
+
+pub use activation::{gelu, quick_gelu};
+pub use attention::attention;
+pub use avg_pool::avg_pool;
+pub use batch_norm::{BatchStats, batch_norm};
+pub use im2col::im2col;
+pub use l2_normalize::l2_normalize;
+pub use layer_norm::layer_norm;
+pub use linear::linear;

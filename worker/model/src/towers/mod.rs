@@ -1,0 +1,159 @@
+//! Both towers as plain functions over tensors made from the flat parameter buffer.
+//!
+//! Names carry shapes: b samples, t tokens, w width, e embedding width, c channels, h and d heads
+//! and their width. A run of letters is one dimension each (`x_btw`); rows are flattened samples
+//! times positions.
+
+mod resnet;
+#[cfg(test)]
+pub(crate) mod testing;
+#[cfg(test)]
+mod tests;
+mod text;
+mod transformer;
+mod vit;
+mod weights;
+
+pub use text::TextForward;
+pub use weights::Weights;
+
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::config::{IMAGE_MEAN, IMAGE_STD, ModelConfig, VisionConfig};
+use crate::ops;
+use crate::params::{BufferTable, ParamTable};
+
+/// Epsilon of every layer norm and batch norm.
+const EPSILON: f32 = 1e-5;
+
+/// A CLIP model without its numbers: the config and the layout of its buffers.
+#[derive(Clone, Debug)]
+pub struct Clip {
+    /// The model in numbers.
+    pub config: ModelConfig,
+    /// The layout of parameters, gradients and moments.
+    pub params: ParamTable,
+    /// The layout of the batch norms' running statistics.
+    pub buffers: BufferTable,
+}
+
+/// Which statistics the batch norms of a ModifiedResNet use; a ViT has none and ignores it.
+#[derive(Clone, Copy, Debug)]
+pub enum BatchNorm<'a> {
+    /// Those of this call's pictures, in training: one call for each fixed group of lanes.
+    Batch,
+    /// Running ones in the layout of [`BufferTable`], in evaluation.
+    Running(&'a [f32]),
+}
+
+/// What the image tower makes of some pictures.
+pub struct ImageForward {
+    /// Unit rows `[b, e]`.
+    pub embeddings: Tensor<2>,
+    /// Means and unbiased variances of this call in the layout of [`BufferTable`]; empty for a
+    /// ViT and with running statistics.
+    pub batch_stats: Vec<f32>,
+}
+
+impl Clip {
+    /// Lays out a model.
+    #[must_use]
+    pub fn new(config: ModelConfig) -> Self {
+        Self {
+            params: ParamTable::new(&config),
+            buffers: BufferTable::new(&config),
+            config,
+        }
+    }
+
+    /// Tensors of all parameters but the token embedding and the logit scale, copied from `flat`
+    /// (layout of [`ParamTable`]) to `device`; tracked when it is an autodiff device.
+    ///
+    /// # Panics
+    /// If `flat` has another length than the table.
+    #[must_use]
+    pub fn weights<'a>(&'a self, flat: &'a [f32], device: &Device) -> Weights<'a> {
+        Weights::new(&self.params, flat, device)
+    }
+
+    /// Embeds pictures: `pixels` is `[batch, side, side, 3]`, red, green and blue of 0 to 255.
+    ///
+    /// # Panics
+    /// If `pixels` or the running statistics have another length.
+    #[must_use]
+    pub fn embed_images(
+        &self,
+        w: &Weights<'_>,
+        pixels: &[u8],
+        batch: usize,
+        norm: BatchNorm<'_>,
+    ) -> ImageForward {
+        let side = self.config.vision.image_size();
+        assert_eq!(
+            pixels.len(),
+            batch * side * side * 3,
+            "bytes of {batch} pictures of side {side}"
+        );
+        let data = TensorData::new(normalize(pixels), [batch, side, side, 3]);
+        let x_bhwc = Tensor::from_data(data, w.device());
+        let visual = w.scope("visual");
+        let (features_be, batch_stats) = match self.config.vision {
+            VisionConfig::ViT { .. } => (vit::forward(&self.config, &visual, x_bhwc), Vec::new()),
+            VisionConfig::ResNet { .. } => {
+                let norms = resnet::Norms::new(&self.buffers, norm);
+                resnet::forward(&self.config, &visual, x_bhwc, norms)
+            }
+        };
+        ImageForward {
+            embeddings: ops::l2_normalize(features_be),
+            batch_stats,
+        }
+    }
+
+    /// Embeds texts: `ids` is `[b, length]`, each row a whole text, padded or cut after its end
+    /// token. What stands behind the end token changes nothing, so `length` may be that of the
+    /// longest text.
+    ///
+    /// # Panics
+    /// If `length` exceeds the context or does not divide `ids`, or an id exceeds the vocabulary.
+    #[must_use]
+    pub fn embed_texts(&self, w: &Weights<'_>, ids: &[u32], length: usize) -> TextForward {
+        text::forward(&self.config, w, ids, length)
+    }
+
+    /// Runs one backward pass and adds the gradients of all parameters to `out` (layout of
+    /// [`ParamTable`]). `outputs` pairs embeddings `[b, e]` with the loss's gradient with respect
+    /// to them; `texts` are the text forwards among them, for the token embedding.
+    ///
+    /// # Panics
+    /// If a gradient's or `out`'s length is wrong, or the weights are not tracked.
+    pub fn backward(
+        &self,
+        w: &Weights<'_>,
+        outputs: Vec<(Tensor<2>, Vec<f32>)>,
+        texts: &[TextForward],
+        out: &mut [f32],
+    ) {
+        let products = outputs.into_iter().map(|(embeddings_be, gradient)| {
+            let data = TensorData::new(gradient, embeddings_be.dims());
+            let gradient_be = Tensor::from_data(data, w.device());
+            (embeddings_be * gradient_be).sum()
+        });
+        if let Some(total) = products.reduce(|left, right| left + right) {
+            w.accumulate(&mut total.backward(), texts, out);
+        }
+    }
+}
+
+/// `(value / 255 - mean) / std`, colour by colour, as open_clip computes it in f32.
+fn normalize(pixels: &[u8]) -> Vec<f32> {
+    let tables: [[f32; 256]; 3] = std::array::from_fn(|colour| {
+        let (mean, std) = (IMAGE_MEAN[colour] as f32, IMAGE_STD[colour] as f32);
+        std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
+    });
+    let mut values = Vec::with_capacity(pixels.len());
+    for pixel in pixels.chunks_exact(3) {
+        values.extend((0..3).map(|colour| tables[colour][usize::from(pixel[colour])]));
+    }
+    values
+}

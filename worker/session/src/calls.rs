@@ -1,0 +1,57 @@
+//! One RPC, tried until it is answered, refused, or its time is over.
+
+use crate::SessionError;
+use std::future::Future;
+use std::time::Duration;
+use tokio::time::{Instant, sleep, timeout};
+use tonic::{Code, Response, Status};
+
+/// Longest time of one attempt.
+const ATTEMPT: Duration = Duration::from_secs(5);
+/// First pause between attempts; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(50);
+const LONGEST_PAUSE: Duration = Duration::from_secs(1);
+
+/// Repeats an idempotent call for up to `patience` while the coordinator cannot be reached.
+pub(crate) async fn call<T, F>(
+    url: &str,
+    name: &'static str,
+    patience: Duration,
+    mut attempt: impl FnMut() -> F,
+) -> Result<T, SessionError>
+where
+    F: Future<Output = Result<Response<T>, Status>>,
+{
+    let start = Instant::now();
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let last = match timeout(ATTEMPT, attempt()).await {
+            Ok(Ok(response)) => return Ok(response.into_inner()),
+            Ok(Err(status)) if !is_transient(&status) => {
+                return Err(SessionError::Refused {
+                    call: name,
+                    reason: status.message().to_owned(),
+                });
+            }
+            Ok(Err(status)) => status.message().to_owned(),
+            Err(_) => format!("no answer within {ATTEMPT:?}"),
+        };
+        if start.elapsed() + pause > patience {
+            return Err(SessionError::Unreachable {
+                url: url.to_owned(),
+                call: name,
+                waited: start.elapsed(),
+                last,
+            });
+        }
+        sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+    }
+}
+
+fn is_transient(status: &Status) -> bool {
+    matches!(
+        status.code(),
+        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+    )
+}

@@ -1,0 +1,62 @@
+//! What can go wrong between a worker and its coordinator.
+
+use std::time::Duration;
+use twinspan_proto::convert::ConvertError;
+
+/// One variant for each reaction.
+#[derive(Debug, thiserror::Error)]
+pub enum SessionError {
+    /// The address is no URL.
+    #[error("{url:?} is no coordinator URL; give for example http://127.0.0.1:7700")]
+    BadUrl {
+        /// What was given.
+        url: String,
+    },
+    /// No answer in time.
+    #[error("the coordinator at {url} did not answer {call} for {waited:?}: {last}; check that it runs and that the address can be reached from here")]
+    Unreachable {
+        /// Its address.
+        url: String,
+        /// The call that was tried.
+        call: &'static str,
+        /// How long it was tried.
+        waited: Duration,
+        /// The last attempt's error.
+        last: String,
+    },
+    /// The coordinator answered with a refusal.
+    #[error("the coordinator refused {call}: {reason}")]
+    Refused {
+        /// The call.
+        call: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// An answer that this build cannot read.
+    #[error("the coordinator's answer cannot be read: {0}; use the same build on both sides")]
+    Unreadable(#[from] ConvertError),
+    /// A configuration that this build cannot read.
+    #[error("the coordinator's configuration cannot be read: {0}; use the same build on both sides")]
+    UnreadableConfig(String),
+    /// The run is over.
+    #[error("the run has ended: {reason}")]
+    Ended {
+        /// Whether it failed.
+        failed: bool,
+        /// Why.
+        reason: String,
+    },
+    /// A wait ran out.
+    #[error("no world was formed within {waited:?}; {joined} of {wanted} workers have joined")]
+    NoWorld {
+        /// How long it was waited for.
+        waited: Duration,
+        /// Workers that have joined.
+        joined: u32,
+        /// Workers that are wanted.
+        wanted: u32,
+    },
+    /// The system refused a thread or a socket.
+    #[error("cannot start the session's thread: {0}")]
+    Runtime(#[source] std::io::Error),
+}

@@ -1,0 +1,18 @@
+//! A worker's side of the conversation with the coordinator: joining, heartbeats, reports, leases,
+//! and what the ranks agree on at a step's end.
+//!
+//! Knows nothing of tensors, so that simulations can run it beside a fake engine.
+
+mod boundary;
+mod calls;
+mod error;
+mod reporter;
+mod session;
+mod shared;
+mod vote;
+
+pub use boundary::Boundary;
+pub use error::SessionError;
+pub use session::{Joined, Outcome, Session, SessionConfig};
+pub use shared::Ended;
+pub use vote::{Tally, Vote, VoteError};

@@ -1,0 +1,106 @@
+//! The heartbeat: reports progress, extends the lease, and takes the coordinator's orders.
+
+use crate::SessionError;
+use crate::shared::{Ended, Shared};
+use crate::session::{Client, Link};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::time::{Instant, timeout};
+use twinspan_proto::v1;
+use twinspan_types::Step;
+
+/// Steps reported in one message at most; the rest follow in the next.
+const STEPS_A_REPORT: usize = 256;
+/// Skips reported in one message at most.
+const SKIPS_A_REPORT: usize = 256;
+
+/// Beats every `interval`, and at once when woken, until the task is aborted. A coordinator that
+/// is out of reach for `patience` ends the session.
+pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, patience: Duration) {
+    let mut client = link.client();
+    let mut reached = Instant::now();
+    loop {
+        match beat(&mut client, &link, &shared).await {
+            Ok(()) => reached = Instant::now(),
+            Err(SessionError::Refused { reason, .. }) => {
+                return shared.note_end(Ended { failed: true, reason });
+            }
+            Err(error) if reached.elapsed() > patience => {
+                let reason = error.to_string();
+                return shared.note_end(Ended { failed: true, reason });
+            }
+            Err(error) => tracing::debug!(%error, "heartbeat not delivered"),
+        }
+        let _ = timeout(interval, shared.wake.notified()).await;
+    }
+}
+
+async fn beat(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
+    report(client, link, shared).await?;
+    let step = shared.step();
+    // Half of what was granted is used up, as far as the rank can tell: ask for more.
+    if shared.generation() > 0 && *shared.lease.borrow() < Step(step.0 + LEASE_LOW_WATER) {
+        extend_lease(client, link, shared, step).await?;
+    }
+    Ok(())
+}
+
+/// Steps of lease below which more is asked for.
+const LEASE_LOW_WATER: u64 = 32;
+
+async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
+    let (steps, skips) = {
+        let outbox = shared.outbox();
+        let steps: Vec<v1::StepReport> =
+            outbox.steps.iter().take(STEPS_A_REPORT).cloned().map(Into::into).collect();
+        let skips: Vec<v1::Skip> =
+            outbox.skips.iter().take(SKIPS_A_REPORT).cloned().map(Into::into).collect();
+        (steps, skips)
+    };
+    let request = v1::ReportRequest {
+        fence: Some(link.fence(shared)),
+        phase: v1::Phase::from(shared.phase()).into(),
+        step: shared.step().0,
+        collective_sequence: shared.collective_sequence(),
+        progress: shared.progress(),
+        steps,
+        skips,
+    };
+    let response = link.once("Report", client.report(request)).await?;
+    {
+        let mut outbox = shared.outbox();
+        let acknowledged = Step(response.acknowledged_step);
+        while outbox.steps.front().is_some_and(|report| report.step <= acknowledged) {
+            outbox.steps.pop_front();
+        }
+        let skips = outbox.skips.len().min(response.acknowledged_skips as usize);
+        outbox.skips.drain(..skips);
+    }
+    if let Some(directive) = response.directive {
+        shared.note_directive(directive.into());
+    }
+    if let Some(ended) = response.ended {
+        shared.note_end(Ended { failed: ended.failed, reason: ended.reason });
+    }
+    Ok(())
+}
+
+pub(crate) async fn extend_lease(
+    client: &mut Client,
+    link: &Link,
+    shared: &Shared,
+    step: Step,
+) -> Result<(), SessionError> {
+    let request = v1::ExtendLeaseRequest {
+        fence: Some(link.fence(shared)),
+        step: step.0,
+    };
+    let response = link.once("ExtendLease", client.extend_lease(request)).await?;
+    let through = Step(response.through_step);
+    shared.lease.send_if_modified(|lease| {
+        let further = through > *lease;
+        *lease = (*lease).max(through);
+        further
+    });
+    Ok(())
+}

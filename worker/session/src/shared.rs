@@ -1,0 +1,140 @@
+//! What the training thread and the heartbeat share.
+
+use std::collections::VecDeque;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use tokio::sync::watch;
+use twinspan_types::{Directive, Phase, Skip, Step, StepReport};
+
+/// The end of a run as the coordinator tells it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    /// Whether it failed.
+    pub failed: bool,
+    /// Why.
+    pub reason: String,
+}
+
+/// What waits to be acknowledged.
+#[derive(Debug, Default)]
+pub(crate) struct Outbox {
+    pub(crate) steps: VecDeque<StepReport>,
+    pub(crate) skips: VecDeque<Skip>,
+}
+
+/// What the coordinator has said.
+#[derive(Debug, Default)]
+pub(crate) struct Inbox {
+    pub(crate) directive: Option<Directive>,
+    pub(crate) ended: Option<Ended>,
+}
+
+/// The board between the training thread and the heartbeat.
+#[derive(Default)]
+pub(crate) struct Shared {
+    phase: AtomicU8,
+    step: AtomicU64,
+    progress: AtomicU64,
+    generation: AtomicU64,
+    collective: Mutex<Option<Box<dyn Fn() -> u64 + Send>>>,
+    outbox: Mutex<Outbox>,
+    inbox: Mutex<Inbox>,
+    on_end: Mutex<Option<Box<dyn Fn(&Ended) + Send>>>,
+    /// The highest step that the rank may read its lanes for.
+    pub(crate) lease: watch::Sender<Step>,
+    pub(crate) wake: tokio::sync::Notify,
+}
+
+const PHASES: [Phase; 7] = [
+    Phase::Joining,
+    Phase::Healing,
+    Phase::DataWait,
+    Phase::Compute,
+    Phase::Collective,
+    Phase::Checkpoint,
+    Phase::Leaving,
+];
+
+/// A panic elsewhere leaves plain data behind: it is read on.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Shared {
+    pub(crate) fn set_phase(&self, phase: Phase) {
+        let number = PHASES.iter().position(|known| *known == phase).unwrap_or(0);
+        self.phase.store(number as u8, Ordering::Release);
+        self.progress.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn phase(&self) -> Phase {
+        PHASES[usize::from(self.phase.load(Ordering::Acquire))]
+    }
+
+    pub(crate) fn set_step(&self, step: Step) {
+        self.step.store(step.0, Ordering::Release);
+    }
+
+    pub(crate) fn step(&self) -> Step {
+        Step(self.step.load(Ordering::Acquire))
+    }
+
+    pub(crate) fn progress(&self) -> u64 {
+        self.progress.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_generation(&self, generation: u64) {
+        self.generation.store(generation, Ordering::Release);
+    }
+
+    pub(crate) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn set_collective(&self, sequence: Box<dyn Fn() -> u64 + Send>) {
+        *lock(&self.collective) = Some(sequence);
+    }
+
+    pub(crate) fn collective_sequence(&self) -> u64 {
+        let collective = lock(&self.collective);
+        collective.as_ref().map_or(0, |sequence| sequence())
+    }
+
+    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+        lock(&self.outbox)
+    }
+
+    pub(crate) fn directive(&self) -> Option<Directive> {
+        lock(&self.inbox).directive
+    }
+
+    /// Keeps the directive that takes precedence.
+    pub(crate) fn note_directive(&self, directive: Directive) {
+        let mut inbox = lock(&self.inbox);
+        let newer = inbox
+            .directive
+            .is_none_or(|known| known.precedence() < directive.precedence());
+        if newer {
+            inbox.directive = Some(directive);
+        }
+    }
+
+    pub(crate) fn ended(&self) -> Option<Ended> {
+        lock(&self.inbox).ended.clone()
+    }
+
+    pub(crate) fn note_end(&self, ended: Ended) {
+        if let Some(on_end) = lock(&self.on_end).as_ref() {
+            on_end(&ended);
+        }
+        lock(&self.inbox).ended = Some(ended);
+    }
+
+    /// Runs `action` when the coordinator says that the run is over, at once if it has said so.
+    pub(crate) fn set_on_end(&self, action: Box<dyn Fn(&Ended) + Send>) {
+        if let Some(ended) = self.ended() {
+            action(&ended);
+        }
+        *lock(&self.on_end) = Some(action);
+    }
+}

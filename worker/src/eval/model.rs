@@ -1,0 +1,119 @@
+//! A checkpoint's model, ready to embed.
+
+use crate::WorkerError;
+use crate::grouping::group_by_length;
+use crate::storage::Storage;
+use twinspan_data::Tokenizer;
+use twinspan_model::config::ModelConfig;
+use twinspan_model::openclip;
+use twinspan_model::towers::{BatchNorm, Clip, Weights};
+use twinspan_model::{Device, Tensor};
+use twinspan_types::Manifest;
+
+/// Pictures or texts that go through a tower at once.
+const MICRO_BATCH: usize = 64;
+
+/// A model with its weights, for inference.
+pub struct EvalModel {
+    clip: Clip,
+    params: Vec<f32>,
+    buffers: Vec<f32>,
+    tokenizer: Tokenizer,
+    device: Device,
+}
+
+impl EvalModel {
+    /// Loads the model of a checkpoint directory: open_clip's configuration and weights.
+    ///
+    /// # Errors
+    /// A file is missing, or the weights do not fit the configuration.
+    pub fn load(url: &str) -> Result<Self, WorkerError> {
+        let storage = Storage::open(url)?;
+        let config = storage.read(Manifest::MODEL_CONFIG_FILE)?;
+        let file = storage.url_of(Manifest::MODEL_CONFIG_FILE);
+        let config = ModelConfig::from_json(&String::from_utf8_lossy(&config), &file)?;
+        let clip = Clip::new(config);
+        let bytes = storage.read(Manifest::MODEL_FILE)?;
+        let (params, buffers) =
+            openclip::read_model(&clip, &bytes).map_err(|source| WorkerError::Weights {
+                url: storage.url_of(Manifest::MODEL_FILE),
+                source,
+            })?;
+        let text = &clip.config.text;
+        let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
+        Ok(Self {
+            tokenizer,
+            clip,
+            params,
+            buffers,
+            device: Device::flex(),
+        })
+    }
+
+    /// Side of the square pictures that it takes, in pixels.
+    #[must_use]
+    pub fn image_size(&self) -> u32 {
+        self.clip.config.vision.image_size() as u32
+    }
+
+    /// What turns its texts into tokens.
+    #[must_use]
+    pub fn tokenizer(&self) -> &Tokenizer {
+        &self.tokenizer
+    }
+
+    /// Width of an embedding.
+    #[must_use]
+    pub fn embed_dim(&self) -> usize {
+        self.clip.config.embed_dim
+    }
+
+    /// Unit embeddings of pictures, u8 [n, H, W, 3] -> [n, e] row by row.
+    #[must_use]
+    pub fn embed_images(&self, pixels: &[u8]) -> Vec<f32> {
+        let weights = self.weights();
+        let picture = 3 * (self.image_size() as usize).pow(2);
+        let groups = pixels.chunks(picture * MICRO_BATCH);
+        groups
+            .flat_map(|group| {
+                let norm = BatchNorm::Running(&self.buffers);
+                let batch = group.len() / picture;
+                to_vec(self.clip.embed_images(&weights, group, batch, norm).embeddings)
+            })
+            .collect()
+    }
+
+    /// Unit embeddings of tokenised texts -> [n, e] row by row.
+    #[must_use]
+    pub fn embed_texts(&self, texts: &[Vec<u32>]) -> Vec<f32> {
+        let weights = self.weights();
+        let e = self.embed_dim();
+        let mut embeddings = vec![0.0; texts.len() * e];
+        let groups = texts.len().div_ceil(MICRO_BATCH);
+        for group in group_by_length(texts, groups, self.tokenizer.context_length()) {
+            let rows = to_vec(self.clip.embed_texts(&weights, &group.ids, group.length).embeddings);
+            for (row, embedding) in group.rows.iter().zip(rows.chunks(e)) {
+                embeddings[row * e..][..e].copy_from_slice(embedding);
+            }
+        }
+        embeddings
+    }
+
+    fn weights(&self) -> Weights<'_> {
+        self.clip.weights(&self.params, &self.device)
+    }
+}
+
+/// `a [n, e] b^T [e, m]` -> [n, m] row by row.
+pub(super) fn similarities(a: &[f32], b: &[f32], e: usize) -> Vec<f32> {
+    let device = Device::flex();
+    let matrix = |rows: &[f32]| {
+        let data = twinspan_model::TensorData::new(rows.to_vec(), [rows.len() / e, e]);
+        Tensor::<2>::from_data(data, &device)
+    };
+    to_vec(matrix(a).matmul(matrix(b).transpose()))
+}
+
+fn to_vec(t: Tensor<2>) -> Vec<f32> {
+    t.into_data().try_into_vec().expect("embeddings are f32")
+}

@@ -1,0 +1,130 @@
+//! What the ranks exchange in a step, over any collective.
+
+use std::ops::Range;
+use twinspan_collective::{Collective, CollectiveError};
+use twinspan_session::{Vote, VoteError};
+use twinspan_types::Rank;
+
+/// A world's collective together with how many rows each rank holds of the global batch.
+pub struct Exchange {
+    collective: Box<dyn Collective>,
+    rows: Vec<usize>,
+}
+
+/// The part of a flat gradient that is zero outside the rows of the batch's tokens.
+#[derive(Debug, Clone)]
+pub struct TokenRows {
+    /// Where the token embedding lies in the flat layout.
+    pub range: Range<usize>,
+    /// Its width.
+    pub width: usize,
+}
+
+impl Exchange {
+    /// `rows[r]` is rank r's share of the global batch.
+    #[must_use]
+    pub fn new(collective: Box<dyn Collective>, rows: Vec<usize>) -> Self {
+        Self { collective, rows }
+    }
+
+    /// Samples of the global batch.
+    #[must_use]
+    pub fn global_batch(&self) -> usize {
+        self.rows.iter().sum()
+    }
+
+    /// This rank's rows of the global batch.
+    #[must_use]
+    pub fn own_rows(&self) -> Range<usize> {
+        let rank = self.collective.rank().index();
+        let first = self.rows[..rank].iter().sum();
+        first..first + self.rows[rank]
+    }
+
+    /// All ranks' rows of `width` numbers, rank by rank.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn gather_rows(&mut self, local: &[f32], width: usize) -> Result<Vec<f32>, CollectiveError> {
+        let counts: Vec<usize> = self.rows.iter().map(|rows| rows * width).collect();
+        let mut all = vec![0.0; counts.iter().sum()];
+        self.collective.all_gather(local, &counts, &mut all)?;
+        Ok(all)
+    }
+
+    /// All ranks' sample ids, rank by rank.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn gather_ids(&mut self, local: &[u64]) -> Result<Vec<u64>, CollectiveError> {
+        let bytes: Vec<u8> = local.iter().flat_map(|id| id.to_le_bytes()).collect();
+        let all = self.collective.all_gather_bytes(&bytes)?;
+        Ok(words(&all).map(u64::from_le_bytes).collect())
+    }
+
+    /// Sums a flat gradient over the ranks, in place, together with `extras`. Of the token
+    /// embedding only the rows of tokens that some rank used are sent; the others are zero on
+    /// every rank.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn sum_gradient(
+        &mut self,
+        gradient: &mut [f32],
+        extras: &mut [f32],
+        tokens: &TokenRows,
+        used: &[u32],
+    ) -> Result<(), CollectiveError> {
+        let union = self.union_of_tokens(used)?;
+        let rows = |token: &u32| {
+            let first = tokens.range.start + *token as usize * tokens.width;
+            first..first + tokens.width
+        };
+        let mut packed = Vec::with_capacity(union.len() * tokens.width + extras.len());
+        for token in &union {
+            packed.extend_from_slice(&gradient[rows(token)]);
+        }
+        packed.extend_from_slice(extras);
+        self.collective.all_reduce_sum(&mut packed)?;
+        for (token, row) in union.iter().zip(packed.chunks(tokens.width)) {
+            gradient[rows(token)].copy_from_slice(row);
+        }
+        extras.copy_from_slice(&packed[union.len() * tokens.width..]);
+        self.collective.all_reduce_sum(&mut gradient[..tokens.range.start])?;
+        self.collective.all_reduce_sum(&mut gradient[tokens.range.end..])
+    }
+
+    /// Every rank's vote, by rank.
+    ///
+    /// # Errors
+    /// When the collective fails, or a vote cannot be read.
+    pub fn vote(&mut self, vote: &Vote) -> Result<Result<Vec<Vote>, VoteError>, CollectiveError> {
+        let votes = self.collective.all_gather_bytes(&vote.encode())?;
+        Ok(votes.iter().map(|bytes| Vote::decode(bytes)).collect())
+    }
+
+    /// The first rank whose number differs from rank 0's.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn first_difference(&mut self, number: u64) -> Result<Option<Rank>, CollectiveError> {
+        let all = self.collective.all_gather_bytes(&number.to_le_bytes())?;
+        let different = all.iter().position(|other| *other != all[0]);
+        Ok(different.map(|rank| Rank(u32::try_from(rank).unwrap_or(u32::MAX))))
+    }
+
+    /// The tokens that any rank used, ascending.
+    fn union_of_tokens(&mut self, used: &[u32]) -> Result<Vec<u32>, CollectiveError> {
+        let bytes: Vec<u8> = used.iter().flat_map(|token| token.to_le_bytes()).collect();
+        let all = self.collective.all_gather_bytes(&bytes)?;
+        let mut union: Vec<u32> = words(&all).map(u32::from_le_bytes).collect();
+        union.sort_unstable();
+        union.dedup();
+        Ok(union)
+    }
+}
+
+/// The `W`-byte words of all ranks' messages, rank by rank.
+fn words<const W: usize>(messages: &[Vec<u8>]) -> impl Iterator<Item = [u8; W]> {
+    messages.iter().flat_map(|bytes| bytes.as_chunks::<W>().0).copied()
+}

@@ -1,0 +1,19 @@
+//! One rank of a run: it reads its lanes, embeds its part of the batch, takes part in the exact
+//! full-batch loss, sums gradients with its peers, and writes its parts of checkpoints. Also what
+//! is done with a trained model: evaluation.
+
+pub mod checkpoint;
+mod error;
+pub mod eval;
+mod exchange;
+mod grouping;
+mod state;
+mod step;
+pub mod storage;
+mod train;
+
+pub use error::WorkerError;
+pub use exchange::Exchange;
+pub use state::TrainState;
+pub use step::{LocalSamples, StepOutcome, Stepper};
+pub use train::{Finished, WorkerConfig, build_fingerprint, run};

@@ -1,0 +1,38 @@
+//! Everything that a committed step leaves behind.
+
+use twinspan_model::optim::Moments;
+use twinspan_model::towers::Clip;
+use twinspan_types::{Cursor, Generation, Step};
+
+/// The state of one rank; equal on all ranks of a world.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TrainState {
+    /// Parameters, in the table's flat layout.
+    pub params: Vec<f32>,
+    /// AdamW's moments, in the same layout.
+    pub moments: Moments,
+    /// Batch-norm running statistics, in the buffer table's layout.
+    pub buffers: Vec<f32>,
+    /// The last committed step.
+    pub step: Step,
+    /// The generation that committed it.
+    pub generation: Generation,
+    /// Every lane's position after it, by lane.
+    pub cursors: Vec<Cursor>,
+}
+
+impl TrainState {
+    /// The state before the first step.
+    #[must_use]
+    pub fn initial(clip: &Clip, seed: u64, lanes: u32) -> Self {
+        let params = clip.params.init(seed);
+        Self {
+            moments: Moments::zeros(params.len()),
+            params,
+            buffers: clip.buffers.init(),
+            step: Step(0),
+            generation: Generation(0),
+            cursors: vec![Cursor::default(); lanes as usize],
+        }
+    }
+}

@@ -1,0 +1,289 @@
+//! One optimiser update over one global batch, in the order in which the design tells it.
+
+use crate::exchange::TokenRows;
+use crate::grouping::group_by_length;
+use crate::{Exchange, TrainState, WorkerError};
+use std::time::{Duration, Instant};
+use twinspan_model::loss::{ContrastiveBatch, Duplicates, LogSumExps, LossGradients};
+use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, learning_rate};
+use twinspan_model::towers::{BatchNorm, Clip, ImageForward, TextForward, Weights};
+use twinspan_model::{Device, Tensor, TensorData};
+use twinspan_session::{Session, Tally, Vote};
+use twinspan_types::{Cursor, Directive, LaneId, Phase, RunConfig};
+
+/// One rank's part of a global batch, decoded.
+pub struct LocalSamples {
+    /// Pictures, u8 [rows, H, W, 3], lane group by lane group.
+    pub pixels: Vec<u8>,
+    /// Token ids of each caption, from start to end of text, unpadded.
+    pub captions: Vec<Vec<u32>>,
+    /// A number for each sample, equal for equal samples.
+    pub ids: Vec<u64>,
+    /// Where the rank's lanes stand after the batch.
+    pub lane_ends: Vec<(LaneId, Cursor)>,
+    /// Sum of the hashes of the samples' keys.
+    pub key_hash: u64,
+}
+
+/// What a step gave.
+#[derive(Debug, Clone)]
+pub struct StepOutcome {
+    /// The full-batch contrastive loss before the update.
+    pub loss: f64,
+    /// Norm of the whole gradient before clipping.
+    pub grad_norm: f64,
+    /// The learning rate.
+    pub lr: f64,
+    /// exp of the learned temperature after the update.
+    pub logit_scale: f64,
+    /// What all ranks concluded.
+    pub tally: Tally,
+    /// Time of the towers and the loss, forward and backward.
+    pub compute: Duration,
+}
+
+/// What does not change from step to step.
+pub struct Stepper<'r> {
+    clip: &'r Clip,
+    config: &'r RunConfig,
+    device: Device,
+    tokens: TokenRows,
+    gradient: Vec<f32>,
+}
+
+/// Where heartbeats learn of phases; none in tests without a coordinator.
+fn enter(session: Option<&Session>, phase: Phase) {
+    if let Some(session) = session {
+        session.set_phase(phase);
+    }
+}
+
+impl<'r> Stepper<'r> {
+    /// A stepper for one run's model on one device.
+    #[must_use]
+    pub fn new(clip: &'r Clip, config: &'r RunConfig, device: &Device) -> Self {
+        let embedding = clip.params.token_embedding();
+        Self {
+            clip,
+            config,
+            device: device.clone().autodiff(),
+            tokens: TokenRows {
+                range: embedding.range(),
+                width: clip.config.text.width,
+            },
+            gradient: vec![0.0; clip.params.total()],
+        }
+    }
+
+    /// The all-reduced gradient of the last step, in the table's flat layout.
+    #[must_use]
+    pub fn gradient(&self) -> &[f32] {
+        &self.gradient
+    }
+
+    /// Takes one step: towers, all-gather, exact loss, backward, all-reduce, vote, commit.
+    ///
+    /// # Errors
+    /// A collective or the vote fails; the state is then the one before the step.
+    pub fn step(
+        &mut self,
+        state: &mut TrainState,
+        batch: &LocalSamples,
+        directive: Directive,
+        exchange: &mut Exchange,
+        session: Option<&Session>,
+    ) -> Result<StepOutcome, WorkerError> {
+        enter(session, Phase::Compute);
+        let start = Instant::now();
+        let weights = self.clip.weights(&state.params, &self.device);
+        let images = self.embed_images(&weights, batch);
+        let texts = self.embed_texts(&weights, batch);
+        let e = self.clip.config.embed_dim;
+        let x_re = images.iter().flat_map(|image| to_vec(&image.embeddings)).collect::<Vec<_>>();
+        let y_re = texts.in_batch_order(e);
+
+        enter(session, Phase::Collective);
+        let x_ne = exchange.gather_rows(&x_re, e)?;
+        let y_ne = exchange.gather_rows(&y_re, e)?;
+        let duplicates = Duplicates::find(&exchange.gather_ids(&batch.ids)?);
+        let logit_scale = self.clip.params.logit_scale();
+        let n = exchange.global_batch();
+        let plain = self.device.clone().inner();
+        let contrastive = ContrastiveBatch {
+            x_ne: Tensor::from_data(TensorData::new(x_ne, [n, e]), &plain),
+            y_ne: Tensor::from_data(TensorData::new(y_ne, [n, e]), &plain),
+            own: exchange.own_rows(),
+            scale: state.params[logit_scale].exp(),
+            tile: self.config.train.loss_tile as usize,
+            duplicates: &duplicates,
+        };
+        let own = contrastive.log_sum_exps();
+        let all = LogSumExps {
+            image: exchange.gather_rows(&own.image, 1)?,
+            text: exchange.gather_rows(&own.text, 1)?,
+        };
+
+        enter(session, Phase::Compute);
+        let loss = contrastive.loss(&all);
+        let gradients = contrastive.gradients(&all);
+        self.gradient.fill(0.0);
+        self.gradient[logit_scale] = gradients.logit_scale;
+        let mut batch_stats = self.mean_batch_stats(&images, exchange.global_batch());
+        self.backward(&weights, images, texts, &gradients);
+        drop(weights);
+        let compute = start.elapsed();
+
+        enter(session, Phase::Collective);
+        let used = distinct_tokens(&batch.captions);
+        exchange.sum_gradient(&mut self.gradient, &mut batch_stats, &self.tokens, &used)?;
+        let grad_norm = global_norm(&self.gradient);
+        let vote = Vote {
+            finite: loss.is_finite() && grad_norm.is_finite(),
+            directive,
+            lane_ends: batch.lane_ends.clone(),
+            sample_hash: batch.key_hash,
+        };
+        let tally = Tally::count(&exchange.vote(&vote)??, self.config.data.lanes)?;
+
+        let lr = learning_rate(&self.config.optimizer, state.step, self.config.train.steps);
+        self.commit(state, &tally, lr, grad_norm, &batch_stats);
+        Ok(StepOutcome {
+            loss,
+            grad_norm,
+            lr,
+            logit_scale: f64::from(state.params[logit_scale].exp()),
+            tally,
+            compute,
+        })
+    }
+
+    /// The pictures through the image tower: one call a lane group where batch norm needs it, else
+    /// one for all.
+    fn embed_images(&self, weights: &Weights<'_>, batch: &LocalSamples) -> Vec<ImageForward> {
+        let rows = batch.captions.len();
+        let pixels = batch.pixels.len() / rows.max(1);
+        let at_once = match self.clip.buffers.total() == 0 {
+            true => rows.max(1),
+            false => self.config.samples_per_group() as usize,
+        };
+        let groups = batch.pixels.chunks(at_once * pixels.max(1));
+        groups
+            .map(|group| {
+                let pictures = group.len() / pixels;
+                self.clip.embed_images(weights, group, pictures, BatchNorm::Batch)
+            })
+            .collect()
+    }
+
+    fn embed_texts(&self, weights: &Weights<'_>, batch: &LocalSamples) -> Texts {
+        let context = self.clip.config.text.context_length;
+        let groups = self.config.train.text_groups as usize;
+        let groups = group_by_length(&batch.captions, groups, context);
+        let (rows, forwards) = groups
+            .into_iter()
+            .map(|group| {
+                let forward = self.clip.embed_texts(weights, &group.ids, group.length);
+                (group.rows, forward)
+            })
+            .unzip();
+        Texts { rows, forwards }
+    }
+
+    /// This rank's part of the mean over all lane groups of the batch's statistics.
+    fn mean_batch_stats(&self, images: &[ImageForward], global_batch: usize) -> Vec<f32> {
+        let mut mean = vec![0.0; self.clip.buffers.total()];
+        let groups = global_batch / self.config.samples_per_group() as usize;
+        for image in images {
+            for (mean, stat) in mean.iter_mut().zip(&image.batch_stats) {
+                *mean += stat / groups as f32;
+            }
+        }
+        mean
+    }
+
+    /// Gradients of the embeddings enter the towers from outside: every output's rows, times their
+    /// gradient, summed.
+    fn backward(
+        &mut self,
+        weights: &Weights<'_>,
+        images: Vec<ImageForward>,
+        texts: Texts,
+        gradients: &LossGradients,
+    ) {
+        let e = self.clip.config.embed_dim;
+        let mut outputs = Vec::with_capacity(images.len() + texts.forwards.len());
+        let mut image_gradient = gradients.image.as_slice();
+        for image in images {
+            let [rows, _] = image.embeddings.dims();
+            let (own, rest) = image_gradient.split_at(rows * e);
+            image_gradient = rest;
+            outputs.push((image.embeddings, own.to_vec()));
+        }
+        for (rows, forward) in texts.rows.iter().zip(&texts.forwards) {
+            let own = rows.iter().flat_map(|row| &gradients.text[row * e..][..e]);
+            outputs.push((forward.embeddings.clone(), own.copied().collect()));
+        }
+        self.clip.backward(weights, outputs, &texts.forwards, &mut self.gradient);
+    }
+
+    /// The local commit, which nothing interrupts. A step that is not finite changes no weight.
+    fn commit(
+        &self,
+        state: &mut TrainState,
+        tally: &Tally,
+        lr: f64,
+        grad_norm: f64,
+        batch_stats: &[f32],
+    ) {
+        if tally.finite {
+            let clip = clip_factor(grad_norm, self.config.optimizer.grad_clip_norm);
+            let adamw = AdamW::new(&self.config.optimizer, state.step, lr);
+            let TrainState { params, moments, buffers, .. } = state;
+            adamw.apply(&self.clip.params, params, &self.gradient, clip as f32, moments);
+            let logit_scale = &mut params[self.clip.params.logit_scale()];
+            *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
+            for (running, batch) in buffers.iter_mut().zip(batch_stats) {
+                *running += (batch - *running) * BATCH_NORM_MOMENTUM;
+            }
+        }
+        state.cursors.clone_from(&tally.cursors);
+        state.step = state.step.next();
+    }
+}
+
+/// The share of the newest batch in a running statistic (PyTorch's default).
+const BATCH_NORM_MOMENTUM: f32 = 0.1;
+
+/// The text tower's outputs, group by group.
+struct Texts {
+    rows: Vec<Vec<usize>>,
+    forwards: Vec<TextForward>,
+}
+
+impl Texts {
+    /// All embeddings as one [rows, e] matrix in the order of the batch.
+    fn in_batch_order(&self, e: usize) -> Vec<f32> {
+        let rows: usize = self.rows.iter().map(Vec::len).sum();
+        let mut y_re = vec![0.0; rows * e];
+        for (rows, forward) in self.rows.iter().zip(&self.forwards) {
+            let embeddings = to_vec(&forward.embeddings);
+            for (row, embedding) in rows.iter().zip(embeddings.chunks(e)) {
+                y_re[row * e..][..e].copy_from_slice(embedding);
+            }
+        }
+        y_re
+    }
+}
+
+fn distinct_tokens(captions: &[Vec<u32>]) -> Vec<u32> {
+    // Padding is token 0, and its row gets a gradient of zero: it need not be sent.
+    let mut tokens: Vec<u32> = captions.iter().flatten().copied().collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+fn to_vec(t: &Tensor<2>) -> Vec<f32> {
+    let data = t.clone().into_data();
+    data.try_into_vec().expect("embeddings are f32")
+}

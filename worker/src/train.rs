@@ -1,0 +1,361 @@
+//! A worker's life: join, connect, heal, train, leave.
+
+use crate::checkpoint::{Snapshot, fingerprint, restore};
+use crate::exchange::Exchange;
+use crate::step::{LocalSamples, StepOutcome, Stepper};
+use crate::storage::Storage;
+use crate::{TrainState, WorkerError};
+use std::sync::Arc;
+use std::thread::{Scope, ScopedJoinHandle};
+use std::time::{Duration, Instant};
+use twinspan_collective::{AbortHandle, Collective, RingConfig, RingListener, TcpRing};
+use twinspan_data::{Loader, LoaderConfig, LocalBatch, Order, SampleKey, Tokenizer};
+use twinspan_model::Device;
+use twinspan_model::config::ModelConfig;
+use twinspan_model::towers::Clip;
+use twinspan_session::{Boundary, Joined, Outcome, Session, SessionConfig, SessionError};
+use twinspan_types::{
+    CheckpointName, Directive, Index, Nonce, Phase, Rank, RunConfig, Step, StepMetrics, StepReport,
+    World,
+};
+
+/// Longest wait for a checkpoint's other parts once a rank's own are stored.
+const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// What a worker is told when it is started.
+#[derive(Debug, Clone)]
+pub struct WorkerConfig {
+    /// `http://host:port` of the coordinator.
+    pub coordinator: String,
+    /// Address that the data plane listens on and that peers can reach.
+    pub host: String,
+    /// This machine's name.
+    pub machine: String,
+    /// Threads that compute.
+    pub threads: usize,
+    /// A number that no other worker has.
+    pub nonce: Nonce,
+    /// Longest wait for the coordinator.
+    pub patience: Duration,
+}
+
+/// How a worker ended in good order.
+#[derive(Debug, Clone, Copy)]
+pub struct Finished {
+    /// The last committed step.
+    pub step: Step,
+    /// The rank that it held.
+    pub rank: Rank,
+}
+
+/// What this binary is: ranks of one run must be built alike, since they must take the same
+/// decisions about the same bytes.
+#[must_use]
+pub fn build_fingerprint() -> String {
+    let target = (std::env::consts::ARCH, std::env::consts::OS);
+    format!("twinspan {} {}-{}", env!("CARGO_PKG_VERSION"), target.0, target.1)
+}
+
+/// Joins the run, trains until the coordinator says that it is over, and leaves.
+///
+/// # Errors
+/// When this worker cannot go on; the coordinator has been told why, if it could be reached.
+pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
+    let listener = RingListener::bind(&config.host)?;
+    let (session, joined) = Session::join(&SessionConfig {
+        url: config.coordinator.clone(),
+        build: build_fingerprint(),
+        address: listener.address().to_owned(),
+        host: config.machine.clone(),
+        nonce: config.nonce,
+        patience: config.patience,
+    })?;
+    tracing::info!(worker = %joined.worker, "joined the run {}", joined.config.run);
+    match train(&session, &joined, &listener, config.threads) {
+        Ok(finished) => {
+            session.leave(Outcome::Done)?;
+            Ok(finished)
+        }
+        Err(error) => {
+            let outcome = Outcome::Failed {
+                reason: error.to_string(),
+                blamed: error.blames(),
+            };
+            if let Err(unheard) = session.leave(outcome) {
+                tracing::debug!(%unheard, "the coordinator was not told");
+            }
+            Err(error)
+        }
+    }
+}
+
+fn train(
+    session: &Session,
+    joined: &Joined,
+    listener: &RingListener,
+    threads: usize,
+) -> Result<Finished, WorkerError> {
+    let config = &joined.config;
+    let model = ModelConfig::from_json(&config.model.to_string(), "model")?;
+    let clip = Clip::new(model);
+    let storage = Storage::open(&config.url())?;
+    let world = session.wait_for_world(config.cluster.join_timeout)?;
+    let rank = world.rank_of(&joined.worker).ok_or(WorkerError::NotAMember)?;
+
+    session.set_phase(Phase::Healing);
+    let mut ring = TcpRing::connect(listener, ring_config(config, &world, rank))?;
+    watch(session, &ring);
+    let mut state = match &world.restore {
+        Some(directory) => restore(&storage, directory, &clip)?,
+        None => TrainState::initial(&clip, config.seed, config.data.lanes),
+    };
+    state.generation = world.generation;
+    ring.barrier()?;
+    let rows = rows_by_rank(config, &world);
+    let mut exchange = Exchange::new(Box::new(ring), rows);
+    if let Some(rank) = exchange.first_difference(fingerprint(&state))? {
+        return Err(WorkerError::DifferentWeights { rank });
+    }
+
+    let index: Index = serde_json::from_slice(&storage.read("index.json")?).map_err(|error| {
+        WorkerError::Storage {
+            url: storage.url_of("index.json"),
+            source: Box::new(error),
+        }
+    })?;
+    let loader = Loader::start(loader_config(session, &clip, config, &world, rank, index, threads)?)?;
+    std::thread::scope(|scope| {
+        Loop {
+            session,
+            config,
+            clip: &clip,
+            storage: &storage,
+            world: &world,
+            rank,
+            exchange,
+            loader,
+            boundary: Boundary::default(),
+            upload: None,
+            bad_steps: 0,
+        }
+        .run(scope, state)
+    })
+}
+
+/// The loop over steps of one generation.
+struct Loop<'r, 's> {
+    session: &'r Session,
+    config: &'r RunConfig,
+    clip: &'r Clip,
+    storage: &'r Storage,
+    world: &'r World,
+    rank: Rank,
+    exchange: Exchange,
+    loader: Loader,
+    boundary: Boundary,
+    upload: Option<ScopedJoinHandle<'s, Result<(), WorkerError>>>,
+    bad_steps: u32,
+}
+
+impl<'r: 's, 's> Loop<'r, 's> {
+    fn run(mut self, scope: &'s Scope<'s, '_>, mut state: TrainState) -> Result<Finished, WorkerError> {
+        let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
+        let mut directive = self.world.directive;
+        while state.step < self.config.train.steps {
+            let begun = Instant::now();
+            self.session.set_phase(Phase::DataWait);
+            let batch = self.loader.next_batch(self.config.cluster.step_timeout)?;
+            let data_time = begun.elapsed();
+            let skips = batch.skips.clone();
+            let samples = local_samples(batch);
+            directive = self.session.directive().unwrap_or(directive);
+            let outcome = stepper.step(
+                &mut state,
+                &samples,
+                directive,
+                &mut self.exchange,
+                Some(self.session),
+            )?;
+            let report = self.report(&state, &outcome, data_time, begun.elapsed());
+            self.session.commit(state.step, (self.rank == Rank(0)).then_some(report), skips);
+            self.count_bad_steps(&outcome, state.step)?;
+            if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
+                self.carry_out(scope, due, &state)?;
+                if due.stop {
+                    return self.finish(state.step);
+                }
+            }
+        }
+        self.last_order(scope, &state, directive)
+    }
+
+    /// The last step's checkpoint may have been ordered too late for its boundary: every rank
+    /// stands at the last step and waits for the order.
+    fn last_order(
+        mut self,
+        scope: &'s Scope<'s, '_>,
+        state: &TrainState,
+        mut seen: Directive,
+    ) -> Result<Finished, WorkerError> {
+        loop {
+            if let Some(due) = self.boundary.due(seen, state.step) {
+                self.carry_out(scope, due, state)?;
+                if due.stop {
+                    return self.finish(state.step);
+                }
+            }
+            seen = self.session.wait_for_directive(seen, COMMIT_TIMEOUT)?;
+        }
+    }
+
+    fn carry_out(
+        &mut self,
+        scope: &'s Scope<'s, '_>,
+        directive: Directive,
+        state: &TrainState,
+    ) -> Result<(), WorkerError> {
+        let Some(order) = directive.checkpoint else {
+            return Ok(());
+        };
+        self.session.set_phase(Phase::Checkpoint);
+        self.finish_upload()?;
+        let name = CheckpointName {
+            step: state.step,
+            attempt: order.attempt,
+        };
+        let snapshot = Snapshot::take(self.clip, state, self.rank, self.world.size());
+        let cursors = state.cursors.clone();
+        let (session, storage) = (self.session, self.storage);
+        self.upload = Some(scope.spawn(move || {
+            let parts = snapshot.store(storage, name)?;
+            session.commit_checkpoint(name, &parts, &cursors, COMMIT_TIMEOUT)?;
+            Ok(())
+        }));
+        Ok(())
+    }
+
+    fn finish_upload(&mut self) -> Result<(), WorkerError> {
+        let Some(upload) = self.upload.take() else {
+            return Ok(());
+        };
+        upload
+            .join()
+            .unwrap_or_else(|_| Err(WorkerError::Upload("its thread panicked".to_owned())))
+    }
+
+    fn finish(mut self, step: Step) -> Result<Finished, WorkerError> {
+        self.session.set_phase(Phase::Checkpoint);
+        self.finish_upload()?;
+        Ok(Finished { step, rank: self.rank })
+    }
+
+    fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {
+        self.bad_steps = if outcome.tally.finite { 0 } else { self.bad_steps + 1 };
+        match self.bad_steps >= self.config.optimizer.max_bad_steps {
+            true => Err(WorkerError::NotFinite { bad: self.bad_steps, step }),
+            false => Ok(()),
+        }
+    }
+
+    fn report(
+        &self,
+        state: &TrainState,
+        outcome: &StepOutcome,
+        data_time: Duration,
+        batch_time: Duration,
+    ) -> StepReport {
+        let seconds = batch_time.as_secs_f64();
+        StepReport {
+            step: state.step,
+            metrics: StepMetrics {
+                loss: outcome.loss,
+                logit_scale: outcome.logit_scale,
+                lr: outcome.lr,
+                grad_norm: outcome.grad_norm,
+                data_time: data_time.as_secs_f64(),
+                batch_time: seconds,
+                samples_per_second: f64::from(self.config.train.global_batch) / seconds,
+            },
+            cursors: state.cursors.clone(),
+            sample_hash: outcome.tally.sample_hash,
+        }
+    }
+}
+
+fn local_samples(batch: LocalBatch) -> LocalSamples {
+    LocalSamples {
+        ids: batch.keys.iter().map(SampleKey::identity).collect(),
+        pixels: batch.pixels,
+        captions: batch.captions,
+        lane_ends: batch.cursors,
+        key_hash: batch.key_hash,
+    }
+}
+
+fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
+    RingConfig {
+        rank,
+        members: world.members.iter().map(|member| member.address.clone()).collect(),
+        generation: world.generation,
+        token: world.token,
+        connect_timeout: config.cluster.join_timeout,
+        step_timeout: config.cluster.step_timeout,
+    }
+}
+
+/// Heartbeats carry the ring's sequence, and the end of the run frees whoever waits in it.
+fn watch(session: &Session, ring: &TcpRing) {
+    let abort: AbortHandle = ring.abort_handle();
+    let sequence = abort.clone();
+    session.watch_collective(move || sequence.sequence());
+    session.on_end(move |ended| abort.abort(ended.reason.clone()));
+}
+
+fn rows_by_rank(config: &RunConfig, world: &World) -> Vec<usize> {
+    let rows = |rank| world.lanes.lanes_of(rank).count() * config.samples_per_lane() as usize;
+    world.size().ranks().map(rows).collect()
+}
+
+fn loader_config(
+    session: &Session,
+    clip: &Clip,
+    config: &RunConfig,
+    world: &World,
+    rank: Rank,
+    index: Index,
+    threads: usize,
+) -> Result<LoaderConfig, WorkerError> {
+    let text = &clip.config.text;
+    let decode_threads = match config.data.decode_threads {
+        0 => threads,
+        threads => threads as usize,
+    };
+    Ok(LoaderConfig {
+        index: Arc::new(index),
+        order: Order {
+            seed: config.seed,
+            lanes: config.data.lanes,
+            shuffle_window: config.data.shuffle_window,
+        },
+        lanes: world.lanes.lanes_of(rank).collect(),
+        lane_group: config.data.lane_group,
+        cursors: world.cursors.clone(),
+        samples_per_lane: config.samples_per_lane(),
+        start: world.start,
+        image_size: clip.config.vision.image_size() as u32,
+        crop_scale_min: config.data.crop_scale_min,
+        tokenizer: Arc::new(Tokenizer::new(text.context_length, text.vocab_size)?),
+        decode_threads,
+        prefetch_bytes: config.data.prefetch_bytes,
+        lease: session.lease(),
+    })
+}
+
+/// An error of the session that ended the run in good order is no fault of this worker's.
+impl WorkerError {
+    /// Whether the coordinator ended the run while this worker was in it.
+    #[must_use]
+    pub fn is_ended_run(&self) -> bool {
+        matches!(self, Self::Session(SessionError::Ended { .. }))
+    }
+}
