@@ -4,16 +4,16 @@
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
-use twinspan_collective::{AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld};
+use twinspan_collective::{
+    AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld,
+};
 use twinspan_data::{Loader, LoaderConfig, LocalBatch, Order, SampleKey, Tokenizer};
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
 use twinspan_testkit::reference::{self, Params, Tensor};
-use twinspan_types::{
-    Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize,
-};
+use twinspan_types::{Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize};
 use twinspan_worker::{Exchange, LocalSamples, Stepper, TrainState};
 
 const STEPS: u64 = 10;
@@ -46,13 +46,22 @@ train: {{global_batch: 24, steps: 100, loss_tile: 7, text_groups: 3}}
 optimizer: {{lr: 1e-3, warmup: 2}}
 "
     );
-    let config = RunConfig::parse(&yaml, Path::new("parity.yaml"), Path::new("/")).expect("a good run file");
+    let config =
+        RunConfig::parse(&yaml, Path::new("parity.yaml"), Path::new("/")).expect("a good run file");
     let model = ModelConfig::from_json(&config.model.to_string(), "model").expect("a good model");
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime");
     let index = runtime
         .block_on(twinspan_data::index::build_index(&config.data.train))
         .expect("the emoji shards");
-    Case { config, clip: Clip::new(model), index: Arc::new(index), reference }
+    Case {
+        config,
+        clip: Clip::new(model),
+        index: Arc::new(index),
+        reference,
+    }
 }
 
 fn vit() -> Case {
@@ -130,11 +139,17 @@ impl Case {
                 .into_iter()
                 .map(|collective| scope.spawn(|| self.train_rank(collective, &table)))
                 .collect();
-            handles.into_iter().map(|handle| handle.join().expect("a rank")).collect()
+            handles
+                .into_iter()
+                .map(|handle| handle.join().expect("a rank"))
+                .collect()
         });
         let first = ranks.swap_remove(0);
         for rank in &ranks {
-            assert!(rank.params == first.params, "ranks of one world hold different weights");
+            assert!(
+                rank.params == first.params,
+                "ranks of one world hold different weights"
+            );
         }
         first
     }
@@ -184,17 +199,27 @@ impl Case {
         );
         let group = self.config.samples_per_group() as usize;
         let rows = self.config.train.global_batch as usize;
-        let groups: Vec<_> = (0..rows / group).map(|g| g * group..(g + 1) * group).collect();
+        let groups: Vec<_> = (0..rows / group)
+            .map(|g| g * group..(g + 1) * group)
+            .collect();
         let (mut losses, mut first) = (vec![], None);
         for step in 0..STEPS {
             let batch = loader.next_batch(WAIT).expect("a batch");
             // The reference reads captions in full length, with what follows their end.
             let mut texts = batch.captions.clone();
-            texts.iter_mut().for_each(|ids| ids.resize(24.max(ids.len()), 0));
+            texts
+                .iter_mut()
+                .for_each(|ids| ids.resize(24.max(ids.len()), 0));
             let pixels = normalised(&batch.pixels, rows);
-            let output = reference::loss_and_gradients(&self.reference, &params, &pixels, &texts, &groups);
+            let output =
+                reference::loss_and_gradients(&self.reference, &params, &pixels, &texts, &groups);
             losses.push(output.loss);
-            let lr = cosine_lr(optimizer.lr, optimizer.warmup, self.config.train.steps.0, step);
+            let lr = cosine_lr(
+                optimizer.lr,
+                optimizer.warmup,
+                self.config.train.steps.0,
+                step,
+            );
             adamw.step(&mut params, &output.gradients, lr);
             clamp_logit_scale(&mut params);
             first.get_or_insert(output.gradients);
@@ -253,11 +278,17 @@ fn worst_gradient(reference: &Params, ours: &Params) -> (f64, String) {
     let floor = 1e-6 * reference.norm();
     let errors = reference.iter().map(|(name, expected)| {
         let actual = ours.get(name);
-        let squares = expected.data.iter().zip(&actual.data).map(|(a, b)| (a - b) * (a - b));
+        let squares = expected
+            .data
+            .iter()
+            .zip(&actual.data)
+            .map(|(a, b)| (a - b) * (a - b));
         let error = squares.sum::<f64>().sqrt() / expected.norm().max(floor);
         (error, name.to_owned())
     });
-    errors.max_by(|a, b| a.0.total_cmp(&b.0)).expect("parameters")
+    errors
+        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .expect("parameters")
 }
 
 /// |a - b| / |b - start| over all parameters.
@@ -265,7 +296,11 @@ fn relative_drift(a: &Params, b: &Params, start: &Params) -> f64 {
     let distance = |a: &Params, b: &Params| -> f64 {
         let squares = a.iter().flat_map(|(name, a)| {
             let b = b.get(name);
-            a.data.iter().zip(&b.data).map(|(a, b)| (a - b) * (a - b)).collect::<Vec<_>>()
+            a.data
+                .iter()
+                .zip(&b.data)
+                .map(|(a, b)| (a - b) * (a - b))
+                .collect::<Vec<_>>()
         });
         squares.sum::<f64>().sqrt()
     };
@@ -285,12 +320,26 @@ fn assert_parity(case: &Case) {
             .map(|(a, b)| (a - b).abs())
             .fold(0.0, f64::max);
         let drift = relative_drift(&case.named(&trained.params), &params, &start);
-        eprintln!("{size} ranks: worst gradient {error:.1e} ({name}), loss {loss_error:.1e}, drift {drift:.1e}");
-        assert!(error < 1e-4, "{size} ranks: gradient of {name} is off by {error:e}");
-        assert!(loss_error < 1e-4, "{size} ranks: a loss is off by {loss_error:e}");
-        assert!(drift < 0.01, "{size} ranks: parameters drifted by {drift:e} of their update");
+        eprintln!(
+            "{size} ranks: worst gradient {error:.1e} ({name}), loss {loss_error:.1e}, drift {drift:.1e}"
+        );
+        assert!(
+            error < 1e-4,
+            "{size} ranks: gradient of {name} is off by {error:e}"
+        );
+        assert!(
+            loss_error < 1e-4,
+            "{size} ranks: a loss is off by {loss_error:e}"
+        );
+        assert!(
+            drift < 0.01,
+            "{size} ranks: parameters drifted by {drift:e} of their update"
+        );
         let seen = hashes.get_or_insert_with(|| trained.sample_hashes.clone());
-        assert_eq!(*seen, trained.sample_hashes, "{size} ranks saw other samples");
+        assert_eq!(
+            *seen, trained.sample_hashes,
+            "{size} ranks saw other samples"
+        );
     }
 }
 
@@ -320,7 +369,12 @@ impl Collective for Averaging {
         self.0.abort_handle()
     }
 
-    fn all_gather(&mut self, local: &[f32], counts: &[usize], out: &mut [f32]) -> Result<(), CollectiveError> {
+    fn all_gather(
+        &mut self,
+        local: &[f32],
+        counts: &[usize],
+        out: &mut [f32],
+    ) -> Result<(), CollectiveError> {
         self.0.all_gather(local, counts, out)
     }
 
@@ -348,8 +402,14 @@ impl Collective for Averaging {
 fn an_average_in_place_of_a_sum_is_caught() {
     let case = vit();
     let (_, gradient, _) = case.reference();
-    let world = ThreadWorld::new(WorldSize(2), WAIT).into_iter().map(Averaging).collect();
+    let world = ThreadWorld::new(WorldSize(2), WAIT)
+        .into_iter()
+        .map(Averaging)
+        .collect();
     let trained = case.train(world);
     let (error, _) = worst_gradient(&gradient, &case.named(&trained.first_gradient));
-    assert!((error - 0.5).abs() < 0.01, "half the gradient is an error of one half, not {error}");
+    assert!(
+        (error - 0.5).abs() < 0.01,
+        "half the gradient is an error of one half, not {error}"
+    );
 }

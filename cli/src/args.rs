@@ -41,13 +41,15 @@ pub enum Command {
 
 /// `twinspan train`.
 #[derive(Args)]
-#[command(after_help = "Starting the same run again continues it from its newest checkpoint.
+#[command(
+    after_help = "Starting the same run again continues it from its newest checkpoint.
 Ctrl-C finishes the step, writes a checkpoint and stops; a second Ctrl-C stops at once.
 
 Examples:
   twinspan train configs/quickstart.yaml
   twinspan train configs/quickstart.yaml --workers 1
-  twinspan train my-run.yaml --no-eval --json")]
+  twinspan train my-run.yaml --no-eval --json"
+)]
 pub struct TrainArgs {
     /// Run file
     pub config: PathBuf,
@@ -67,10 +69,12 @@ pub struct TrainArgs {
 
 /// `twinspan coordinator`.
 #[derive(Args)]
-#[command(after_help = "Prints one JSON line with its address on standard output once it listens.
+#[command(
+    after_help = "Prints one JSON line with its address on standard output once it listens.
 
 Example:
-  twinspan coordinator my-run.yaml --listen 0.0.0.0:7700")]
+  twinspan coordinator my-run.yaml --listen 0.0.0.0:7700"
+)]
 pub struct CoordinatorArgs {
     /// Run file
     pub config: PathBuf,
@@ -165,6 +169,8 @@ pub struct ValidateArgs {
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {
-    let seconds: f64 = text.parse().map_err(|_| format!("{text:?} is not a number"))?;
+    let seconds: f64 = text
+        .parse()
+        .map_err(|_| format!("{text:?} is not a number"))?;
     Duration::try_from_secs_f64(seconds).map_err(|error| error.to_string())
 }

@@ -48,7 +48,10 @@ pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failur
 /// What the reports say, as (name, value) rows.
 pub fn zero_shot_rows(report: &ZeroShotReport) -> Vec<(String, String)> {
     vec![
-        (format!("zero-shot top-1 ({} classes)", report.classes), percent(report.top1)),
+        (
+            format!("zero-shot top-1 ({} classes)", report.classes),
+            percent(report.top1),
+        ),
         ("zero-shot top-5".to_owned(), percent(report.top5)),
     ]
 }
@@ -61,7 +64,10 @@ pub fn retrieval_rows(report: &RetrievalReport) -> Vec<(String, String)> {
     ];
     let recalls = directions.into_iter().map(|(name, recall)| {
         let [one, five, ten] = [recall.at_1, recall.at_5, recall.at_10].map(percent);
-        (format!("{name} R@1 / R@5 / R@10"), format!("{one} / {five} / {ten}"))
+        (
+            format!("{name} R@1 / R@5 / R@10"),
+            format!("{one} / {five} / {ten}"),
+        )
     });
     recalls.collect()
 }
@@ -99,7 +105,9 @@ fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
 fn load(args: &EvalTaskArgs) -> Result<EvalModel, Failure> {
     let given = twinspan_types::config::url_of_path(&args.checkpoint);
     let storage = Storage::open(&given).map_err(bad_input)?;
-    let is_checkpoint = storage.read_if_present(Manifest::MODEL_CONFIG_FILE).map_err(bad_input)?;
+    let is_checkpoint = storage
+        .read_if_present(Manifest::MODEL_CONFIG_FILE)
+        .map_err(bad_input)?;
     let directory = match is_checkpoint {
         Some(_) => given,
         None => newest_checkpoint(&given)?,
@@ -118,5 +126,9 @@ fn newest_checkpoint(url: &str) -> Result<String, Failure> {
             Manifest::MODEL_CONFIG_FILE
         ))
     })?;
-    Ok(format!("{}/{}", url.trim_end_matches('/'), Path::new(&name).display()))
+    Ok(format!(
+        "{}/{}",
+        url.trim_end_matches('/'),
+        Path::new(&name).display()
+    ))
 }

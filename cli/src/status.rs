@@ -22,7 +22,10 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
     let status = runtime.block_on(async {
         let mut client = connect(&args.url).map_err(bad_input)?;
         let context = || format!("no coordinator answers at {}", args.url);
-        look(&mut client).await.with_context(context).map_err(failed)
+        look(&mut client)
+            .await
+            .with_context(context)
+            .map_err(failed)
     })?;
     if args.json {
         println!("{}", to_json(&status));
@@ -34,16 +37,22 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
 
 /// A client of the coordinator at `url`; connects with the first call.
 pub fn connect(url: &str) -> Result<CoordinatorClient<Channel>> {
-    let context = || format!("{url:?} is no coordinator URL; give for example http://127.0.0.1:7700");
+    let context =
+        || format!("{url:?} is no coordinator URL; give for example http://127.0.0.1:7700");
     let endpoint = Endpoint::from_shared(url.to_owned()).with_context(context)?;
-    let channel = endpoint.connect_timeout(TIMEOUT).timeout(TIMEOUT).connect_lazy();
+    let channel = endpoint
+        .connect_timeout(TIMEOUT)
+        .timeout(TIMEOUT)
+        .connect_lazy();
     Ok(CoordinatorClient::new(channel))
 }
 
 /// One look.
 pub async fn look(client: &mut CoordinatorClient<Channel>) -> Result<v1::GetStatusResponse> {
     let response = client.get_status(v1::GetStatusRequest {}).await;
-    Ok(response.map_err(|status| anyhow::anyhow!("{}", status.message()))?.into_inner())
+    Ok(response
+        .map_err(|status| anyhow::anyhow!("{}", status.message()))?
+        .into_inner())
 }
 
 /// The name of a state in words.
@@ -80,7 +89,15 @@ fn print(status: &v1::GetStatusResponse) {
     }
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
-    table.set_header(["rank", "worker", "host", "pid", "step", "phase", "last heartbeat"]);
+    table.set_header([
+        "rank",
+        "worker",
+        "host",
+        "pid",
+        "step",
+        "phase",
+        "last heartbeat",
+    ]);
     for rank in &status.ranks {
         table.add_row([
             rank.rank.to_string(),
@@ -88,7 +105,11 @@ fn print(status: &v1::GetStatusResponse) {
             rank.host.clone(),
             rank.pid.to_string(),
             rank.step.to_string(),
-            rank.phase().as_str_name().trim_start_matches("PHASE_").to_lowercase().replace('_', " "),
+            rank.phase()
+                .as_str_name()
+                .trim_start_matches("PHASE_")
+                .to_lowercase()
+                .replace('_', " "),
             format!("{:.1} s ago", rank.heartbeat_age_seconds),
         ]);
     }

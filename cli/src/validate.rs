@@ -41,8 +41,14 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
 pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     let loaded = RunConfig::load(file);
     let model = match &loaded {
-        Ok(config) => ModelConfig::from_json(&config.model.to_string(), &file.display().to_string()).err(),
-        Err(ConfigError::Unreadable { .. } | ConfigError::NotYaml { .. } | ConfigError::Faults { .. }) => None,
+        Ok(config) => {
+            ModelConfig::from_json(&config.model.to_string(), &file.display().to_string()).err()
+        }
+        Err(
+            ConfigError::Unreadable { .. }
+            | ConfigError::NotYaml { .. }
+            | ConfigError::Faults { .. },
+        ) => None,
     };
     match (loaded, model) {
         (Ok(config), None) => Ok(config),

@@ -31,7 +31,17 @@ fn machine_name() -> String {
 }
 
 /// Random enough that no two workers of a run ever share it.
-pub fn random_nonce() -> Nonce {
+fn random_nonce() -> Nonce {
+    let [a, b, c, d, e, f, g, h, ..] = random_bytes();
+    Nonce(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
+}
+
+/// Bytes from the system's generator.
+pub fn random_bytes() -> [u8; 32] {
     use std::hash::{BuildHasher, Hasher, RandomState};
-    Nonce(RandomState::new().build_hasher().finish())
+    let mut bytes = [0; 32];
+    for word in bytes.as_chunks_mut::<8>().0 {
+        *word = RandomState::new().build_hasher().finish().to_le_bytes();
+    }
+    bytes
 }

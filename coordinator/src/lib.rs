@@ -1,1 +1,127 @@
-//! twinspan-coordinator
+//! Drives a run: a gRPC service and a durable log around the pure core.
+
+mod driver;
+mod error;
+mod log;
+mod run_dir;
+mod segments;
+mod service;
+
+pub use error::CoordinatorError;
+pub use run_dir::latest_checkpoint;
+pub use twinspan_coordinator_core::Outcome;
+
+use driver::Driver;
+use run_dir::RunDir;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
+use tonic::transport::Server;
+use tonic::transport::server::TcpIncoming;
+use twinspan_coordinator_core::{Core, CoreConfig};
+use twinspan_proto::MAX_MESSAGE_BYTES;
+use twinspan_proto::v1::coordinator_server::CoordinatorServer;
+use twinspan_types::{Index, RunConfig};
+
+/// Requests that wait for the driver at most.
+const QUEUE: usize = 1024;
+/// Longest time of one request.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// A coordinator that listens.
+pub struct Coordinator {
+    stop: mpsc::Sender<driver::Ask>,
+    outcome: oneshot::Receiver<Result<Outcome, CoordinatorError>>,
+    tasks: JoinSet<()>,
+}
+
+/// Asks a coordinator to stop its run in order.
+#[derive(Clone)]
+pub struct CoordinatorHandle(mpsc::Sender<driver::Ask>);
+
+impl CoordinatorHandle {
+    /// Checkpoints at the next boundary and ends the run there.
+    pub async fn stop(&self) {
+        // A coordinator that has ended needs no request.
+        let _ = self.0.send(driver::Ask::Stop).await;
+    }
+}
+
+/// What a start gave.
+pub enum Started {
+    /// The run takes workers.
+    Running(Coordinator),
+    /// The run had ended before.
+    Over(Outcome),
+}
+
+/// Opens a term of the run and serves it on `listener`.
+///
+/// # Errors
+/// The run's directory holds another run, cannot be read or written, or another coordinator owns
+/// it.
+pub async fn start(
+    config: RunConfig,
+    index: Index,
+    listener: TcpListener,
+    entropy: [u8; 32],
+) -> Result<Started, CoordinatorError> {
+    let address = listener.local_addr().map_err(CoordinatorError::Listen)?;
+    let (run, recovered) = RunDir::open(&config, &index, &address.to_string()).await?;
+    let recovered = match recovered {
+        run_dir::Found::Ended(outcome) => return Ok(Started::Over(outcome)),
+        run_dir::Found::Open(recovered) => recovered,
+    };
+    let core_config = CoreConfig::new(&config, index.samples());
+    let core = Core::new(core_config, recovered, entropy, Duration::ZERO);
+    let config_json = serde_json::json!(config).to_string();
+    let (asks, queue) = mpsc::channel(QUEUE);
+    let (told, outcome) = oneshot::channel();
+    let mut tasks = JoinSet::new();
+    let service = service::Service::new(asks.clone(), config_json);
+    let server = CoordinatorServer::new(service)
+        .max_decoding_message_size(MAX_MESSAGE_BYTES)
+        .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    tasks.spawn(async move {
+        let serving = Server::builder()
+            .timeout(REQUEST_TIMEOUT)
+            .concurrency_limit_per_connection(64)
+            .add_service(server)
+            .serve_with_incoming(TcpIncoming::from(listener));
+        if let Err(error) = serving.await {
+            tracing::error!(%error, "the coordinator's service ended");
+        }
+    });
+    let driver = Driver::new(core, run, config, queue);
+    tasks.spawn(async move {
+        // Nobody waits for an outcome that is not taken.
+        let _ = told.send(driver.run().await);
+    });
+    Ok(Started::Running(Coordinator {
+        stop: asks,
+        outcome,
+        tasks,
+    }))
+}
+
+impl Coordinator {
+    /// A handle that can stop the run.
+    #[must_use]
+    pub fn handle(&self) -> CoordinatorHandle {
+        CoordinatorHandle(self.stop.clone())
+    }
+
+    /// Waits until the run is over for this coordinator.
+    ///
+    /// # Errors
+    /// The store failed, or another coordinator took the run over.
+    pub async fn wait(mut self) -> Result<Outcome, CoordinatorError> {
+        let outcome = self
+            .outcome
+            .await
+            .unwrap_or(Err(CoordinatorError::DriverGone));
+        self.tasks.shutdown().await;
+        outcome
+    }
+}

@@ -5,7 +5,12 @@ pub mod convert;
 pub mod status;
 
 /// The generated messages, client and server of `twinspan.v1`.
-#[allow(missing_docs, clippy::all, clippy::unwrap_used, reason = "generated code")]
+#[allow(
+    missing_docs,
+    clippy::all,
+    clippy::unwrap_used,
+    reason = "generated code"
+)]
 pub mod v1 {
     tonic::include_proto!("twinspan.v1");
 }

@@ -22,7 +22,9 @@ pub fn to_status(error: ServiceError) -> Status {
         ServiceError::Unavailable { .. } => Code::Unavailable,
     };
     let message = error.to_string();
-    let refusal = v1::Refusal { kind: Some(error.into()) };
+    let refusal = v1::Refusal {
+        kind: Some(error.into()),
+    };
     Status::with_details(code, message, refusal.encode_to_vec().into())
 }
 
@@ -80,7 +82,9 @@ impl From<Kind> for ServiceError {
                 ours: lifetime(fenced.our_term, fenced.our_generation),
                 theirs: lifetime(fenced.their_term, fenced.their_generation),
             },
-            Kind::Full(v1::Full { wanted }) => Self::Full { wanted: WorldSize(wanted) },
+            Kind::Full(v1::Full { wanted }) => Self::Full {
+                wanted: WorldSize(wanted),
+            },
             Kind::BuildMismatch(v1::BuildMismatch { ours, theirs }) => {
                 Self::BuildMismatch { ours, theirs }
             }
@@ -104,10 +108,21 @@ mod tests {
         let text = || "text".to_owned();
         let errors = [
             ServiceError::NotJoined { worker: text() },
-            ServiceError::Fenced { ours: at(4, 3), theirs: at(2, 1) },
-            ServiceError::Full { wanted: WorldSize(4) },
-            ServiceError::BuildMismatch { ours: text(), theirs: "other".to_owned() },
-            ServiceError::RunOver { failed: true, reason: text() },
+            ServiceError::Fenced {
+                ours: at(4, 3),
+                theirs: at(2, 1),
+            },
+            ServiceError::Full {
+                wanted: WorldSize(4),
+            },
+            ServiceError::BuildMismatch {
+                ours: text(),
+                theirs: "other".to_owned(),
+            },
+            ServiceError::RunOver {
+                failed: true,
+                reason: text(),
+            },
             ServiceError::Invalid { detail: text() },
             ServiceError::Unavailable { detail: text() },
         ];

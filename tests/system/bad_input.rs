@@ -14,7 +14,10 @@ fn refused(workspace: &Workspace, arguments: &[&str]) -> String {
 fn refused_with_nothing_written(edit: impl Fn(String) -> String) -> String {
     let workspace = Workspace::new(5, edit);
     let errors = refused(&workspace, &["train", "run.yaml"]);
-    assert!(!workspace.dir.join("runs").exists(), "something was written: {errors}");
+    assert!(
+        !workspace.dir.join("runs").exists(),
+        "something was written: {errors}"
+    );
     errors
 }
 
@@ -28,22 +31,32 @@ fn a_missing_run_file() {
 #[test]
 fn unknown_keys_and_lanes_that_do_not_divide_are_told_together() {
     let errors = refused_with_nothing_written(|run| {
-        run.replace("lanes: 4", "lanes: 7").replace("warmup: 2", "warm_up: 2")
+        run.replace("lanes: 4", "lanes: 7")
+            .replace("warmup: 2", "warm_up: 2")
     });
     assert!(errors.contains("run.yaml"), "{errors}");
-    assert!(errors.contains("data.lanes: 7 does not divide global_batch 16"), "{errors}");
-    assert!(errors.contains("optimizer.warm_up: unknown key; did you mean warmup?"), "{errors}");
+    assert!(
+        errors.contains("data.lanes: 7 does not divide global_batch 16"),
+        "{errors}"
+    );
+    assert!(
+        errors.contains("optimizer.warm_up: unknown key; did you mean warmup?"),
+        "{errors}"
+    );
 }
 
 #[test]
 fn no_shards_found() {
-    let errors = refused_with_nothing_written(|run| run.replace("emoji/train", "emoji/nothing-here"));
+    let errors =
+        refused_with_nothing_written(|run| run.replace("emoji/train", "emoji/nothing-here"));
     assert!(errors.contains("nothing-here"), "{errors}");
 }
 
 #[test]
 fn a_model_field_that_changes_the_mathematics() {
-    let errors = refused_with_nothing_written(|run| run.replace("embed_dim: 16", "embed_dim: 16\n  rotary: true"));
+    let errors = refused_with_nothing_written(|run| {
+        run.replace("embed_dim: 16", "embed_dim: 16\n  rotary: true")
+    });
     assert!(errors.contains("rotary"), "{errors}");
 }
 
@@ -65,7 +78,10 @@ fn a_run_that_another_model_began_is_not_continued() {
     workspace.write_run("other.yaml", &other);
     let before = workspace.metric("train/loss");
     let errors = refused(&workspace, &["train", "other.yaml"]);
-    assert!(errors.contains("model") && errors.contains("toy"), "{errors}");
+    assert!(
+        errors.contains("model") && errors.contains("toy"),
+        "{errors}"
+    );
     assert_eq!(workspace.metric("train/loss"), before);
 }
 
@@ -73,13 +89,23 @@ fn a_run_that_another_model_began_is_not_continued() {
 fn a_checkpoint_of_another_model() {
     let workspace = Workspace::new(12, |run| run);
     let result = workspace.train(&["--no-eval"]);
-    let checkpoint = result["checkpoint"].as_str().expect("a checkpoint").replace("file://", "");
+    let checkpoint = result["checkpoint"]
+        .as_str()
+        .expect("a checkpoint")
+        .replace("file://", "");
     let config = format!("{checkpoint}/open_clip_config.json");
     let text = std::fs::read_to_string(&config).expect("the model's config");
-    std::fs::write(&config, text.replace("\"embed_dim\": 16", "\"embed_dim\": 24")).expect("written");
+    std::fs::write(
+        &config,
+        text.replace("\"embed_dim\": 16", "\"embed_dim\": 24"),
+    )
+    .expect("written");
     let emoji = crate::support::EMOJI;
     let errors = refused(&workspace, &["eval", "zero-shot", &checkpoint, emoji]);
-    assert!(errors.contains("text_projection"), "all that does not fit is listed: {errors}");
+    assert!(
+        errors.contains("text_projection"),
+        "all that does not fit is listed: {errors}"
+    );
 }
 
 #[test]
@@ -91,6 +117,10 @@ fn every_run_file_that_the_project_ships_is_good() {
     for file in files.filter(|path| path.extension().is_some_and(|end| end == "yaml")) {
         let file = file.to_str().expect("UTF-8");
         let output = workspace.output(&["validate", file]);
-        assert!(output.status.success(), "{file}: {}", String::from_utf8_lossy(&output.stderr));
+        assert!(
+            output.status.success(),
+            "{file}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
     }
 }

@@ -15,22 +15,31 @@ fn checkpoint_directories(workspace: &Workspace) -> Vec<PathBuf> {
 
 #[test]
 fn retention_keeps_the_newest_and_the_milestones() {
-    let workspace = Workspace::new(60, |run| run.replace("keep_last: 2", "keep_last: 1, keep_every: 20"));
+    let workspace = Workspace::new(60, |run| {
+        run.replace("keep_last: 2", "keep_last: 1, keep_every: 20")
+    });
     workspace.train(&[]);
-    let steps: Vec<u64> =
-        checkpoint_directories(&workspace).iter().filter_map(|path| checkpoint_step(path)).collect();
+    let steps: Vec<u64> = checkpoint_directories(&workspace)
+        .iter()
+        .filter_map(|path| checkpoint_step(path))
+        .collect();
     assert_eq!(steps, [20, 40, 60]);
 }
 
 #[test]
 fn whichever_process_is_killed_every_manifest_names_whole_parts() {
-    let workspace = Workspace::new(100_000, |run| run.replace("every_steps: 10", "every_steps: 2"));
+    let workspace = Workspace::new(100_000, |run| {
+        run.replace("every_steps: 10", "every_steps: 2")
+    });
     for round in 0..6 {
         let mut front = workspace.start(&[]);
         workspace.wait_for_checkpoint(6 * (round + 1));
         let mut processes = descendants(front.id());
         processes.push(front.id());
-        signal(processes[usize::try_from(round).expect("small") % processes.len()], Signal::KILL);
+        signal(
+            processes[usize::try_from(round).expect("small") % processes.len()],
+            Signal::KILL,
+        );
         if front.try_wait().expect("a child").is_none() {
             bounded_wait(&mut front);
         }
@@ -54,7 +63,9 @@ fn whichever_process_is_killed_every_manifest_names_whole_parts() {
 fn a_checkpoint_whose_part_was_damaged_is_refused_by_name() {
     let workspace = Workspace::new(12, |run| run);
     workspace.train(&[]);
-    let newest = checkpoint_directories(&workspace).pop().expect("a checkpoint");
+    let newest = checkpoint_directories(&workspace)
+        .pop()
+        .expect("a checkpoint");
     std::fs::write(newest.join("open_clip_model.safetensors"), b"garbage").expect("written");
     let directory = newest.to_str().expect("UTF-8");
     let emoji = crate::support::EMOJI;

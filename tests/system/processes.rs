@@ -24,7 +24,10 @@ fn kill_9_of_the_front_process_leaves_no_process_behind() {
     bounded_wait(&mut front);
     let start = Instant::now();
     while children.iter().any(|child| is_alive(*child)) {
-        assert!(start.elapsed() < GONE_WITHIN, "a process outlived the run by 5 s");
+        assert!(
+            start.elapsed() < GONE_WITHIN,
+            "a process outlived the run by 5 s"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }
@@ -41,7 +44,10 @@ fn a_second_ctrl_c_stops_at_once() {
     assert_eq!(bounded_wait(&mut front).code(), Some(130));
     let start = Instant::now();
     while children.iter().any(|child| is_alive(*child)) {
-        assert!(start.elapsed() < GONE_WITHIN, "a process outlived the run by 5 s");
+        assert!(
+            start.elapsed() < GONE_WITHIN,
+            "a process outlived the run by 5 s"
+        );
         std::thread::sleep(Duration::from_millis(20));
     }
 }

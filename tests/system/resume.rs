@@ -24,7 +24,11 @@ fn ctrl_c_finishes_the_step_and_the_same_command_goes_on_from_it_exactly() {
         signal(front.id(), Signal::INT);
         let status = bounded_wait(&mut front);
         assert_eq!(status.code(), Some(0));
-        assert!(children.iter().all(|child| !twinspan_testkit::harness::is_alive(*child)));
+        assert!(
+            children
+                .iter()
+                .all(|child| !twinspan_testkit::harness::is_alive(*child))
+        );
     }
     parts.train(&[]);
     assert_eq!(parts.metric("train/loss"), whole.metric("train/loss"));
@@ -54,7 +58,9 @@ fn a_lost_worker_ends_the_run_with_a_clear_message_and_the_run_can_go_on() {
         .into_iter()
         .find(|pid| {
             let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command.split(|byte| *byte == 0).any(|word| word == b"worker")
+            command
+                .split(|byte| *byte == 0)
+                .any(|word| word == b"worker")
         })
         .expect("a worker");
     signal(worker, Signal::KILL);
@@ -62,6 +68,9 @@ fn a_lost_worker_ends_the_run_with_a_clear_message_and_the_run_can_go_on() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(1), "{errors}");
     assert!(errors.contains("rank"), "{errors}");
-    assert!(errors.contains("step-"), "the checkpoint to go on from is named: {errors}");
+    assert!(
+        errors.contains("step-"),
+        "the checkpoint to go on from is named: {errors}"
+    );
     assert_eq!(workspace.train(&[])["step"], STEPS);
 }

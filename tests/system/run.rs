@@ -13,16 +13,26 @@ fn a_run_of_two_workers_trains_checkpoints_evaluates_and_writes_its_metrics() {
     assert_eq!(result["zero_shot"]["classes"], 1052);
     assert_eq!(result["retrieval"]["pairs"], 1052);
     let checkpoint = result["checkpoint"].as_str().expect("a checkpoint");
-    assert!(checkpoint.contains("/checkpoints/step-00000025-"), "{checkpoint}");
+    assert!(
+        checkpoint.contains("/checkpoints/step-00000025-"),
+        "{checkpoint}"
+    );
 
     let losses = workspace.metric("train/loss");
     let steps: Vec<u64> = losses.iter().map(|(step, _)| *step).collect();
     assert_eq!(steps, (1..=25).collect::<Vec<_>>());
-    assert!(losses.iter().all(|(_, loss)| loss.as_f64().is_some_and(f64::is_finite)));
+    assert!(
+        losses
+            .iter()
+            .all(|(_, loss)| loss.as_f64().is_some_and(f64::is_finite))
+    );
 
     let again = workspace.output(&["eval", "zero-shot", "runs/toy", EMOJI, "--json"]);
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
-    assert_eq!(again["zeroshot-val-top1"], result["zero_shot"]["zeroshot-val-top1"]);
+    assert_eq!(
+        again["zeroshot-val-top1"],
+        result["zero_shot"]["zeroshot-val-top1"]
+    );
 }
 
 #[test]
@@ -42,7 +52,11 @@ fn one_worker_and_two_see_the_same_samples_and_the_same_curve() {
     two.train(&[]);
     one.train(&["--workers", "1"]);
     assert_eq!(one.metric("sample_hash"), two.metric("sample_hash"));
-    for ((step, a), (_, b)) in one.metric("train/loss").iter().zip(two.metric("train/loss")) {
+    for ((step, a), (_, b)) in one
+        .metric("train/loss")
+        .iter()
+        .zip(two.metric("train/loss"))
+    {
         let (a, b) = (a.as_f64().expect("a loss"), b.as_f64().expect("a loss"));
         assert!((a - b).abs() < 1e-4, "step {step}: {a} and {b}");
     }

@@ -38,30 +38,45 @@ impl Workspace {
     /// The binary with its working directory here.
     pub fn command(&self, arguments: &[&str]) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_twinspan"));
-        command.args(arguments).current_dir(self.dir.path()).stdin(Stdio::null());
+        command
+            .args(arguments)
+            .current_dir(self.dir.path())
+            .stdin(Stdio::null());
         command
     }
 
     /// Runs to the end, within the bound.
     pub fn output(&self, arguments: &[&str]) -> Output {
         let mut command = self.command(arguments);
-        let child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let child = command
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn();
         let child = child.expect("the binary starts");
         bounded_output(child)
     }
 
     /// Trains to the end and gives the JSON result.
     pub fn train(&self, arguments: &[&str]) -> Value {
-        let all: Vec<&str> = ["train", "run.yaml", "--json"].iter().chain(arguments).copied().collect();
+        let all: Vec<&str> = ["train", "run.yaml", "--json"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
         let output = self.output(&all);
         let errors = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "train failed: {errors}");
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("no JSON result: {errors}"))
+        serde_json::from_slice(&output.stdout)
+            .unwrap_or_else(|_| panic!("no JSON result: {errors}"))
     }
 
     /// Starts training in the background.
     pub fn start(&self, arguments: &[&str]) -> Child {
-        let all: Vec<&str> = ["train", "run.yaml"].iter().chain(arguments).copied().collect();
+        let all: Vec<&str> = ["train", "run.yaml"]
+            .iter()
+            .chain(arguments)
+            .copied()
+            .collect();
         let mut command = self.command(&all);
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         child.expect("the binary starts")
@@ -69,8 +84,11 @@ impl Workspace {
 
     /// The steps in `metrics.jsonl` with one field of each.
     pub fn metric(&self, name: &str) -> Vec<(u64, Value)> {
-        let text = std::fs::read_to_string(self.run_dir().join("metrics.jsonl")).expect("metrics.jsonl");
-        let lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+        let text =
+            std::fs::read_to_string(self.run_dir().join("metrics.jsonl")).expect("metrics.jsonl");
+        let lines = text
+            .lines()
+            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
         lines
             .map(|line| (line["step"].as_u64().expect("a step"), line[name].clone()))
             .collect()
@@ -80,15 +98,22 @@ impl Workspace {
     pub fn wait_for_checkpoint(&self, step: u64) {
         let start = Instant::now();
         while self.newest_manifest().is_none_or(|newest| newest < step) {
-            assert!(start.elapsed() < BOUND, "no checkpoint at step {step} in time");
+            assert!(
+                start.elapsed() < BOUND,
+                "no checkpoint at step {step} in time"
+            );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
     fn newest_manifest(&self) -> Option<u64> {
         let entries = std::fs::read_dir(self.run_dir().join("checkpoints")).ok()?;
-        let whole = entries.flatten().filter(|entry| entry.path().join("manifest.json").exists());
-        whole.filter_map(|entry| checkpoint_step(&entry.path())).max()
+        let whole = entries
+            .flatten()
+            .filter(|entry| entry.path().join("manifest.json").exists());
+        whole
+            .filter_map(|entry| checkpoint_step(&entry.path()))
+            .max()
     }
 }
 
@@ -128,8 +153,18 @@ pub fn bounded_output(mut child: Child) -> Output {
             bytes
         })
     };
-    let stdout = read(child.stdout.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>));
-    let stderr = read(child.stderr.take().map(|s| Box::new(s) as Box<dyn std::io::Read + Send>));
+    let stdout = read(
+        child
+            .stdout
+            .take()
+            .map(|s| Box::new(s) as Box<dyn std::io::Read + Send>),
+    );
+    let stderr = read(
+        child
+            .stderr
+            .take()
+            .map(|s| Box::new(s) as Box<dyn std::io::Read + Send>),
+    );
     let status = bounded_wait(&mut child);
     Output {
         status,
@@ -148,6 +183,8 @@ pub fn bounded_wait(child: &mut Child) -> ExitStatus {
 
 /// Sends a signal to a process.
 pub fn signal(pid: u32, signal: rustix::process::Signal) {
-    let pid = i32::try_from(pid).ok().and_then(rustix::process::Pid::from_raw);
+    let pid = i32::try_from(pid)
+        .ok()
+        .and_then(rustix::process::Pid::from_raw);
     rustix::process::kill_process(pid.expect("a process id"), signal).expect("the process lives");
 }

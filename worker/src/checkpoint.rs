@@ -18,9 +18,11 @@ impl Snapshot {
     /// The files of `rank`: its share of the optimiser's moments, and on rank 0 the model.
     #[must_use]
     pub fn take(clip: &Clip, state: &TrainState, rank: Rank, world: WorldSize) -> Self {
-        let Moments { exp_avg, exp_avg_sq } = &state.moments;
-        let optimizer =
-            openclip::write_optimizer_part(clip, exp_avg, exp_avg_sq, rank.index(), world.index());
+        let Moments {
+            exp_avg,
+            exp_avg_sq,
+        } = &state.moments;
+        let optimizer = openclip::write_optimizer_part(clip, exp_avg, exp_avg_sq, rank, world);
         let mut files = vec![(Manifest::optimizer_file(rank, world), optimizer.into())];
         if rank == Rank(0) {
             let model = openclip::write_model(clip, &state.params, &state.buffers, state.step.0);
@@ -74,7 +76,10 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
         let file = format!("{directory}/{}", part.name);
         let bytes = run.read(&file)?;
         if bytes.len() as u64 != part.bytes || sha256(&bytes) != part.sha256 {
-            return Err(corrupt(&file, "its size or SHA-256 differs from the manifest".to_owned()));
+            return Err(corrupt(
+                &file,
+                "its size or SHA-256 differs from the manifest".to_owned(),
+            ));
         }
         match part.name.as_str() {
             Manifest::MODEL_FILE => model = Some(bytes),
@@ -82,15 +87,22 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
             _ => optimizer.push(bytes),
         }
     }
-    let model = model
-        .ok_or_else(|| corrupt(&manifest_file, format!("it names no {}", Manifest::MODEL_FILE)))?;
+    let model = model.ok_or_else(|| {
+        corrupt(
+            &manifest_file,
+            format!("it names no {}", Manifest::MODEL_FILE),
+        )
+    })?;
     let (params, buffers) = openclip::read_model(clip, &model).map_err(weights)?;
     let parts: Vec<&[u8]> = optimizer.iter().map(AsRef::as_ref).collect();
     let (exp_avg, exp_avg_sq) = openclip::read_optimizer_parts(clip, &parts).map_err(weights)?;
     Ok(TrainState {
         params,
         buffers,
-        moments: Moments { exp_avg, exp_avg_sq },
+        moments: Moments {
+            exp_avg,
+            exp_avg_sq,
+        },
         step: manifest.name.step,
         generation: manifest.generation,
         cursors: manifest.cursors,
@@ -103,15 +115,29 @@ pub fn fingerprint(state: &TrainState) -> u64 {
     let mut hash = Sha256::new();
     let Step(step) = state.step;
     hash.update(step.to_le_bytes());
-    let numbers = [&state.params, &state.buffers, &state.moments.exp_avg, &state.moments.exp_avg_sq];
+    let numbers = [
+        &state.params,
+        &state.buffers,
+        &state.moments.exp_avg,
+        &state.moments.exp_avg_sq,
+    ];
     for chunk in numbers.into_iter().flat_map(|numbers| numbers.chunks(4096)) {
-        let bytes: Vec<u8> = chunk.iter().flat_map(|number| number.to_le_bytes()).collect();
+        let bytes: Vec<u8> = chunk
+            .iter()
+            .flat_map(|number| number.to_le_bytes())
+            .collect();
         hash.update(&bytes);
     }
     let digest = hash.finalize();
-    digest.iter().take(8).fold(0, |number, byte| number << 8 | u64::from(*byte))
+    digest
+        .iter()
+        .take(8)
+        .fold(0, |number, byte| number << 8 | u64::from(*byte))
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes).iter().map(|byte| format!("{byte:02x}")).collect()
+    Sha256::digest(bytes)
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
 }

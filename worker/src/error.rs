@@ -54,7 +54,9 @@ pub enum WorkerError {
         what: String,
     },
     /// Loss or gradients were not finite too often in a row.
-    #[error("loss or gradients were not finite for {bad} steps in a row, the last at step {step}; lower optimizer.lr, lengthen optimizer.warmup, or set optimizer.grad_clip_norm")]
+    #[error(
+        "loss or gradients were not finite for {bad} steps in a row, the last at step {step}; lower optimizer.lr, lengthen optimizer.warmup, or set optimizer.grad_clip_norm"
+    )]
     NotFinite {
         /// How many.
         bad: u32,
@@ -62,7 +64,9 @@ pub enum WorkerError {
         step: Step,
     },
     /// The ranks started from different weights.
-    #[error("rank {rank} starts from other weights than rank 0; the checkpoint or the builds differ")]
+    #[error(
+        "rank {rank} starts from other weights than rank 0; the checkpoint or the builds differ"
+    )]
     DifferentWeights {
         /// The first rank that differs.
         rank: Rank,

@@ -45,7 +45,11 @@ impl Exchange {
     ///
     /// # Errors
     /// When the collective fails.
-    pub fn gather_rows(&mut self, local: &[f32], width: usize) -> Result<Vec<f32>, CollectiveError> {
+    pub fn gather_rows(
+        &mut self,
+        local: &[f32],
+        width: usize,
+    ) -> Result<Vec<f32>, CollectiveError> {
         let counts: Vec<usize> = self.rows.iter().map(|rows| rows * width).collect();
         let mut all = vec![0.0; counts.iter().sum()];
         self.collective.all_gather(local, &counts, &mut all)?;
@@ -90,8 +94,10 @@ impl Exchange {
             gradient[rows(token)].copy_from_slice(row);
         }
         extras.copy_from_slice(&packed[union.len() * tokens.width..]);
-        self.collective.all_reduce_sum(&mut gradient[..tokens.range.start])?;
-        self.collective.all_reduce_sum(&mut gradient[tokens.range.end..])
+        self.collective
+            .all_reduce_sum(&mut gradient[..tokens.range.start])?;
+        self.collective
+            .all_reduce_sum(&mut gradient[tokens.range.end..])
     }
 
     /// Every rank's vote, by rank.
@@ -126,5 +132,8 @@ impl Exchange {
 
 /// The `W`-byte words of all ranks' messages, rank by rank.
 fn words<const W: usize>(messages: &[Vec<u8>]) -> impl Iterator<Item = [u8; W]> {
-    messages.iter().flat_map(|bytes| bytes.as_chunks::<W>().0).copied()
+    messages
+        .iter()
+        .flat_map(|bytes| bytes.as_chunks::<W>().0)
+        .copied()
 }

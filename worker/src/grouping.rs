@@ -19,14 +19,22 @@ pub struct TextGroup {
 
 /// Sorts captions by length into `groups` groups of nearly equal size.
 #[must_use]
-pub fn group_by_length(captions: &[Vec<u32>], groups: usize, context_length: usize) -> Vec<TextGroup> {
+pub fn group_by_length(
+    captions: &[Vec<u32>],
+    groups: usize,
+    context_length: usize,
+) -> Vec<TextGroup> {
     let mut order: Vec<usize> = (0..captions.len()).collect();
     order.sort_by_key(|row| captions[*row].len());
     shares(order.len(), groups)
         .filter(|share| !share.is_empty())
         .map(|share| {
             let rows = order[share].to_vec();
-            let longest = rows.iter().map(|row| captions[*row].len()).max().unwrap_or(0);
+            let longest = rows
+                .iter()
+                .map(|row| captions[*row].len())
+                .max()
+                .unwrap_or(0);
             let length = cut_length(longest, context_length);
             let mut ids = Vec::with_capacity(rows.len() * length);
             for row in &rows {

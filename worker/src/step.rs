@@ -99,7 +99,10 @@ impl<'r> Stepper<'r> {
         let images = self.embed_images(&weights, batch);
         let texts = self.embed_texts(&weights, batch);
         let e = self.clip.config.embed_dim;
-        let x_re = images.iter().flat_map(|image| to_vec(&image.embeddings)).collect::<Vec<_>>();
+        let x_re = images
+            .iter()
+            .flat_map(|image| to_vec(&image.embeddings))
+            .collect::<Vec<_>>();
         let y_re = texts.in_batch_order(e);
 
         enter(session, Phase::Collective);
@@ -170,7 +173,8 @@ impl<'r> Stepper<'r> {
         groups
             .map(|group| {
                 let pictures = group.len() / pixels;
-                self.clip.embed_images(weights, group, pictures, BatchNorm::Batch)
+                self.clip
+                    .embed_images(weights, group, pictures, BatchNorm::Batch)
             })
             .collect()
     }
@@ -223,7 +227,8 @@ impl<'r> Stepper<'r> {
             let own = rows.iter().flat_map(|row| &gradients.text[row * e..][..e]);
             outputs.push((forward.embeddings.clone(), own.copied().collect()));
         }
-        self.clip.backward(weights, outputs, &texts.forwards, &mut self.gradient);
+        self.clip
+            .backward(weights, outputs, &texts.forwards, &mut self.gradient);
     }
 
     /// The local commit, which nothing interrupts. A step that is not finite changes no weight.
@@ -238,8 +243,19 @@ impl<'r> Stepper<'r> {
         if tally.finite {
             let clip = clip_factor(grad_norm, self.config.optimizer.grad_clip_norm);
             let adamw = AdamW::new(&self.config.optimizer, state.step, lr);
-            let TrainState { params, moments, buffers, .. } = state;
-            adamw.apply(&self.clip.params, params, &self.gradient, clip as f32, moments);
+            let TrainState {
+                params,
+                moments,
+                buffers,
+                ..
+            } = state;
+            adamw.apply(
+                &self.clip.params,
+                params,
+                &self.gradient,
+                clip as f32,
+                moments,
+            );
             let logit_scale = &mut params[self.clip.params.logit_scale()];
             *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
             for (running, batch) in buffers.iter_mut().zip(batch_stats) {

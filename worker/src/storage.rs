@@ -61,7 +61,9 @@ impl Storage {
     /// When it is there and cannot be read.
     pub fn read_if_present(&self, file: &str) -> Result<Option<Bytes>, WorkerError> {
         let path = self.path(file);
-        let read = self.runtime.block_on(async { self.store.get(&path).await?.bytes().await });
+        let read = self
+            .runtime
+            .block_on(async { self.store.get(&path).await?.bytes().await });
         match read {
             Ok(bytes) => Ok(Some(bytes)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
@@ -82,7 +84,8 @@ impl Storage {
     }
 
     fn path(&self, file: &str) -> Path {
-        file.split('/').fold(self.prefix.clone(), |path, part| path.join(part))
+        file.split('/')
+            .fold(self.prefix.clone(), |path, part| path.join(part))
     }
 
     fn failed(&self, file: &str, source: object_store::Error) -> WorkerError {

@@ -53,7 +53,12 @@ pub struct Finished {
 #[must_use]
 pub fn build_fingerprint() -> String {
     let target = (std::env::consts::ARCH, std::env::consts::OS);
-    format!("twinspan {} {}-{}", env!("CARGO_PKG_VERSION"), target.0, target.1)
+    format!(
+        "twinspan {} {}-{}",
+        env!("CARGO_PKG_VERSION"),
+        target.0,
+        target.1
+    )
 }
 
 /// Joins the run, trains until the coordinator says that it is over, and leaves.
@@ -100,7 +105,9 @@ fn train(
     let clip = Clip::new(model);
     let storage = Storage::open(&config.url())?;
     let world = session.wait_for_world(config.cluster.join_timeout)?;
-    let rank = world.rank_of(&joined.worker).ok_or(WorkerError::NotAMember)?;
+    let rank = world
+        .rank_of(&joined.worker)
+        .ok_or(WorkerError::NotAMember)?;
 
     session.set_phase(Phase::Healing);
     let mut ring = TcpRing::connect(listener, ring_config(config, &world, rank))?;
@@ -123,7 +130,9 @@ fn train(
             source: Box::new(error),
         }
     })?;
-    let loader = Loader::start(loader_config(session, &clip, config, &world, rank, index, threads)?)?;
+    let loader = Loader::start(loader_config(
+        session, &clip, config, &world, rank, index, threads,
+    )?)?;
     std::thread::scope(|scope| {
         Loop {
             session,
@@ -158,7 +167,11 @@ struct Loop<'r, 's> {
 }
 
 impl<'r: 's, 's> Loop<'r, 's> {
-    fn run(mut self, scope: &'s Scope<'s, '_>, mut state: TrainState) -> Result<Finished, WorkerError> {
+    fn run(
+        mut self,
+        scope: &'s Scope<'s, '_>,
+        mut state: TrainState,
+    ) -> Result<Finished, WorkerError> {
         let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
         let mut directive = self.world.directive;
         while state.step < self.config.train.steps {
@@ -177,7 +190,8 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 Some(self.session),
             )?;
             let report = self.report(&state, &outcome, data_time, begun.elapsed());
-            self.session.commit(state.step, (self.rank == Rank(0)).then_some(report), skips);
+            self.session
+                .commit(state.step, (self.rank == Rank(0)).then_some(report), skips);
             self.count_bad_steps(&outcome, state.step)?;
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
                 self.carry_out(scope, due, &state)?;
@@ -246,13 +260,23 @@ impl<'r: 's, 's> Loop<'r, 's> {
     fn finish(mut self, step: Step) -> Result<Finished, WorkerError> {
         self.session.set_phase(Phase::Checkpoint);
         self.finish_upload()?;
-        Ok(Finished { step, rank: self.rank })
+        Ok(Finished {
+            step,
+            rank: self.rank,
+        })
     }
 
     fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {
-        self.bad_steps = if outcome.tally.finite { 0 } else { self.bad_steps + 1 };
+        self.bad_steps = if outcome.tally.finite {
+            0
+        } else {
+            self.bad_steps + 1
+        };
         match self.bad_steps >= self.config.optimizer.max_bad_steps {
-            true => Err(WorkerError::NotFinite { bad: self.bad_steps, step }),
+            true => Err(WorkerError::NotFinite {
+                bad: self.bad_steps,
+                step,
+            }),
             false => Ok(()),
         }
     }
@@ -295,7 +319,11 @@ fn local_samples(batch: LocalBatch) -> LocalSamples {
 fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
     RingConfig {
         rank,
-        members: world.members.iter().map(|member| member.address.clone()).collect(),
+        members: world
+            .members
+            .iter()
+            .map(|member| member.address.clone())
+            .collect(),
         generation: world.generation,
         token: world.token,
         connect_timeout: config.cluster.join_timeout,

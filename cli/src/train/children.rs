@@ -49,10 +49,16 @@ impl Report {
         match self {
             Self::Listening { url } => format!("listening at {url}"),
             Self::Ended { step, .. } => format!("ended at step {step}"),
-            Self::Stopped { step, checkpoint: Some(checkpoint) } => format!(
+            Self::Stopped {
+                step,
+                checkpoint: Some(checkpoint),
+            } => format!(
                 "stopped after step {step}; checkpoint {url}/{checkpoint}; the same command goes on from there"
             ),
-            Self::Stopped { step, checkpoint: None } => {
+            Self::Stopped {
+                step,
+                checkpoint: None,
+            } => {
                 format!("stopped after step {step}, before the first checkpoint")
             }
             Self::Failed { reason } => reason.clone(),
@@ -105,7 +111,12 @@ pub struct Children {
 impl Default for Children {
     fn default() -> Self {
         let (sender, logs) = mpsc::channel(LINES);
-        Self { workers: Vec::new(), pipes: Vec::new(), sender, logs }
+        Self {
+            workers: Vec::new(),
+            pipes: Vec::new(),
+            sender,
+            logs,
+        }
     }
 }
 
@@ -124,23 +135,33 @@ impl Children {
         if let Some(threads) = threads {
             command.env("RAYON_NUM_THREADS", threads.to_string());
         }
-        let mut process = command.spawn().with_context(|| format!("cannot start the {name}"))?;
+        let mut process = command
+            .spawn()
+            .with_context(|| format!("cannot start the {name}"))?;
         let (sender, lines) = mpsc::channel(LINES);
         let prefix = match name {
             "coordinator" => String::new(),
             name => format!("[{name}] "),
         };
         if let Some(output) = process.stdout.take() {
-            forward(output, sender.clone(), |line| match serde_json::from_str(&line) {
-                Ok(report) => Line::Report(report),
-                Err(_) => Line::Log(line),
+            forward(output, sender.clone(), |line| {
+                match serde_json::from_str(&line) {
+                    Ok(report) => Line::Report(report),
+                    Err(_) => Line::Log(line),
+                }
             });
         }
         if let Some(errors) = process.stderr.take() {
-            forward(errors, sender, move |line| Line::Log(format!("{prefix}{line}")));
+            forward(errors, sender, move |line| {
+                Line::Log(format!("{prefix}{line}"))
+            });
         }
         let pipe = process.stdin.take();
-        Ok(Child { process, lines, _pipe: pipe })
+        Ok(Child {
+            process,
+            lines,
+            _pipe: pipe,
+        })
     }
 
     /// Takes a worker in: its lines join the others'.
@@ -176,7 +197,10 @@ impl Children {
     pub async fn wait(&mut self, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
         for worker in &mut self.workers {
-            if tokio::time::timeout_at(deadline, worker.wait()).await.is_err() {
+            if tokio::time::timeout_at(deadline, worker.wait())
+                .await
+                .is_err()
+            {
                 let _ = worker.start_kill();
                 let _ = worker.wait().await;
             }

@@ -9,7 +9,8 @@ use crate::args::TrainArgs;
 use crate::exit::{Failure, bad_input, failed};
 use crate::{status, validate};
 use anyhow::{Context, anyhow};
-use children::{Child, Children, Line, Report};
+pub use children::Report;
+use children::{Child, Children, Line};
 use progress::Progress;
 use std::time::Duration;
 use summary::Summary;
@@ -49,7 +50,12 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
             }
         };
     };
-    let summary = Summary::new(&checked.config, end.last.as_ref(), started.elapsed(), checkpoint);
+    let summary = Summary::new(
+        &checked.config,
+        end.last.as_ref(),
+        started.elapsed(),
+        checkpoint,
+    );
     let summary = match args.no_eval {
         true => summary,
         false => summary.evaluate(&checked.config)?,
@@ -61,7 +67,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
 fn workers_that_fit(workers: u32, config: &RunConfig) -> Result<WorldSize, Failure> {
     let most = config.max_workers();
     match workers {
-        0 => Err(bad_input(anyhow!("--workers 0: a run needs at least one worker"))),
+        0 => Err(bad_input(anyhow!(
+            "--workers 0: a run needs at least one worker"
+        ))),
         n if WorldSize(n) > most => Err(bad_input(anyhow!(
             "--workers {n}: {n} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"
         ))),
@@ -90,18 +98,34 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
     };
     let threads = args.threads.unwrap_or_else(|| threads_per_worker(workers));
     for worker in 0..workers.0 {
-        let arguments = ["worker", "--coordinator", &url, "--parent-pipe", "--threads"];
+        let arguments = [
+            "worker",
+            "--coordinator",
+            &url,
+            "--parent-pipe",
+            "--threads",
+        ];
         let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
         arguments.push(threads.to_string());
         let worker = children.spawn(&format!("worker {worker}"), &arguments, Some(threads));
         children.keep(worker.map_err(failed)?);
     }
     let mut progress = Progress::new(config, args.json);
-    let outcome = watch(&url, &mut coordinator, &mut children, &mut signals, &mut progress).await;
+    let outcome = watch(
+        &url,
+        &mut coordinator,
+        &mut children,
+        &mut signals,
+        &mut progress,
+    )
+    .await;
     progress.finish();
     let report = outcome?;
     children.wait(GRACE).await;
-    Ok(End { report, last: progress.into_last() })
+    Ok(End {
+        report,
+        last: progress.into_last(),
+    })
 }
 
 /// Shows the run until its coordinator has ended.

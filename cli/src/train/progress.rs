@@ -57,7 +57,9 @@ impl Progress {
         }
         if let Some(metrics) = &look.metrics {
             let newest = metrics.samples_per_second;
-            let rate = self.rate.map_or(newest, |rate| rate + (newest - rate) * SMOOTHING);
+            let rate = self
+                .rate
+                .map_or(newest, |rate| rate + (newest - rate) * SMOOTHING);
             self.rate = Some(rate);
             let message = self.describe(&look, metrics, rate);
             match &self.bar {
@@ -83,7 +85,12 @@ impl Progress {
         new && (first || step == total || self.printed.elapsed() >= PLAIN)
     }
 
-    fn describe(&self, look: &v1::GetStatusResponse, metrics: &v1::StepMetrics, rate: f64) -> String {
+    fn describe(
+        &self,
+        look: &v1::GetStatusResponse,
+        metrics: &v1::StepMetrics,
+        rate: f64,
+    ) -> String {
         let samples = (look.total_steps - look.step) * look.global_batch;
         let left = Duration::from_secs_f64((samples as f64 / rate.max(1e-9)).min(1e9));
         let skipped = match look.skipped {
@@ -109,7 +116,11 @@ impl Progress {
             "" => String::new(),
             message => format!(": {message}"),
         };
-        self.print(&format!("{}: {}{step}{message}", look.run, state_name(look)));
+        self.print(&format!(
+            "{}: {}{step}{message}",
+            look.run,
+            state_name(look)
+        ));
     }
 
     /// Prints a line above the bar.

@@ -31,7 +31,8 @@ impl Summary {
         wall: Duration,
         checkpoint: &Option<String>,
     ) -> Self {
-        let trained = last.filter(|look| look.step > look.start_step && look.training_seconds > 0.0);
+        let trained =
+            last.filter(|look| look.step > look.start_step && look.training_seconds > 0.0);
         let rate = trained.map(|look| {
             let samples = (look.step - look.start_step) * look.global_batch;
             samples as f64 / look.training_seconds
@@ -39,8 +40,12 @@ impl Summary {
         Self {
             run: config.url(),
             step: last.map_or(config.train.steps.0, |look| look.step),
-            checkpoint: checkpoint.as_ref().map(|directory| format!("{}/{directory}", config.url())),
-            loss: last.and_then(|look| look.metrics.as_ref()).map(|metrics| metrics.loss),
+            checkpoint: checkpoint
+                .as_ref()
+                .map(|directory| format!("{}/{directory}", config.url())),
+            loss: last
+                .and_then(|look| look.metrics.as_ref())
+                .map(|metrics| metrics.loss),
             samples_per_second: rate,
             training_seconds: trained.map(|look| look.training_seconds),
             wall_seconds: wall.as_secs_f64(),
@@ -80,10 +85,20 @@ impl Summary {
             rows.extend(value.map(|value| (name.to_owned(), value)));
         };
         row("last loss", self.loss.map(|loss| format!("{loss:.3}")));
-        row("samples/s", self.samples_per_second.map(|rate| format!("{rate:.0}")));
-        row("training time", self.training_seconds.map(|seconds| format!("{seconds:.0} s")));
+        row(
+            "samples/s",
+            self.samples_per_second.map(|rate| format!("{rate:.0}")),
+        );
+        row(
+            "training time",
+            self.training_seconds
+                .map(|seconds| format!("{seconds:.0} s")),
+        );
         row("whole time", Some(format!("{:.0} s", self.wall_seconds)));
-        row("skipped samples", (self.skipped > 0).then(|| self.skipped.to_string()));
+        row(
+            "skipped samples",
+            (self.skipped > 0).then(|| self.skipped.to_string()),
+        );
         row("checkpoint", self.checkpoint.clone());
         rows.extend(self.zero_shot.iter().flat_map(eval::zero_shot_rows));
         rows.extend(self.retrieval.iter().flat_map(eval::retrieval_rows));

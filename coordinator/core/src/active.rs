@@ -91,11 +91,17 @@ impl Run {
                 failed: false,
                 reason: format!("stopped at step {step}; start the run again to go on"),
             },
-            Outcome::Failed { reason } => Ended { failed: true, reason: reason.clone() },
+            Outcome::Failed { reason } => Ended {
+                failed: true,
+                reason: reason.clone(),
+            },
         })
     }
 }
 
 fn at_last_step(step: Step) -> Ended {
-    Ended { failed: false, reason: format!("the run has reached its last step, {step}") }
+    Ended {
+        failed: false,
+        reason: format!("the run has reached its last step, {step}"),
+    }
 }

@@ -36,11 +36,13 @@ pub(crate) struct Complete {
 impl Attempts {
     /// Parts of this attempt are expected from now on.
     pub(crate) fn expect(&mut self, attempt: Nonce, stop: bool) {
-        self.0.insert(attempt, Attempt { stop, gathered: None });
-    }
-
-    pub(crate) fn is_expected(&self, attempt: Nonce) -> bool {
-        self.0.contains_key(&attempt)
+        self.0.insert(
+            attempt,
+            Attempt {
+                stop,
+                gathered: None,
+            },
+        );
     }
 
     /// Notes the parts that a rank has stored. A message that does not fit changes nothing; the
@@ -52,18 +54,27 @@ impl Attempts {
         stored: PartsStored,
     ) -> Result<(), String> {
         let Some(attempt) = self.0.get_mut(&stored.attempt) else {
-            return Err(format!("checkpoint attempt {:x} was not ordered", stored.attempt.0));
+            return Err(format!(
+                "checkpoint attempt {:x} was not ordered",
+                stored.attempt.0
+            ));
         };
         let own = Manifest::files_of(rank, world.size());
         if let Some(part) = stored.parts.iter().find(|part| !own.contains(&part.name)) {
-            return Err(format!("{} is not a part that rank {rank} stores", part.name));
+            return Err(format!(
+                "{} is not a part that rank {rank} stores",
+                part.name
+            ));
         }
         if stored.cursors.len() != world.cursors.len() {
             let (got, lanes) = (stored.cursors.len(), world.cursors.len());
             return Err(format!("{got} cursors for {lanes} lanes"));
         }
         if stored.step < world.start {
-            return Err(format!("step {} is before the generation's start", stored.step));
+            return Err(format!(
+                "step {} is before the generation's start",
+                stored.step
+            ));
         }
         if let Some(known) = &attempt.gathered
             && (known.step != stored.step || known.cursors != stored.cursors)
@@ -79,7 +90,12 @@ impl Attempts {
             cursors: stored.cursors,
             parts: BTreeMap::new(),
         });
-        gathered.parts.extend(stored.parts.into_iter().map(|part| (part.name.clone(), part)));
+        gathered.parts.extend(
+            stored
+                .parts
+                .into_iter()
+                .map(|part| (part.name.clone(), part)),
+        );
         Ok(())
     }
 
@@ -95,7 +111,11 @@ impl Attempts {
         };
         let nonce = *self.0.iter().find(|(_, attempt)| is_complete(attempt))?.0;
         let Attempt { stop, gathered } = self.0.remove(&nonce)?;
-        let Gathered { step, cursors, parts } = gathered?;
+        let Gathered {
+            step,
+            cursors,
+            parts,
+        } = gathered?;
         Some(Complete {
             attempt: nonce,
             stop,
@@ -107,7 +127,13 @@ impl Attempts {
 
     /// Files stored of the attempt that is furthest.
     pub(crate) fn stored_parts(&self) -> usize {
-        let gathered = self.0.values().filter_map(|attempt| attempt.gathered.as_ref());
-        gathered.map(|gathered| gathered.parts.len()).max().unwrap_or(0)
+        let gathered = self
+            .0
+            .values()
+            .filter_map(|attempt| attempt.gathered.as_ref());
+        gathered
+            .map(|gathered| gathered.parts.len())
+            .max()
+            .unwrap_or(0)
     }
 }

@@ -51,7 +51,9 @@ impl Checkpoints {
     }
 
     pub(crate) fn is_underway(&self, name: &CheckpointName) -> bool {
-        self.underway.iter().any(|(manifest, _)| manifest.name == *name)
+        self.underway
+            .iter()
+            .any(|(manifest, _)| manifest.name == *name)
     }
 
     /// Every part is stored; the manifest is next.
@@ -68,7 +70,10 @@ impl Checkpoints {
     /// The record is logged: the checkpoint exists. Returns whether all ranks leave after it;
     /// nothing when it was not underway.
     pub(crate) fn commit(&mut self, name: CheckpointName) -> Option<bool> {
-        let at = self.underway.iter().position(|(manifest, _)| manifest.name == name)?;
+        let at = self
+            .underway
+            .iter()
+            .position(|(manifest, _)| manifest.name == name)?;
         let (manifest, stop) = self.underway.remove(at);
         self.kept.push(name);
         self.committed.insert(name);
@@ -82,8 +87,11 @@ impl Checkpoints {
         let every = self.policy.keep_every;
         let old = self.kept.len().saturating_sub(newest);
         let for_good = |name: &CheckpointName| every > 0 && name.step.0.is_multiple_of(every);
-        let retired: Vec<CheckpointName> =
-            self.kept[..old].iter().copied().filter(|name| !for_good(name)).collect();
+        let retired: Vec<CheckpointName> = self.kept[..old]
+            .iter()
+            .copied()
+            .filter(|name| !for_good(name))
+            .collect();
         self.kept.retain(|name| !retired.contains(name));
         retired
     }
@@ -95,12 +103,19 @@ mod tests {
     use twinspan_types::{Generation, MANIFEST_VERSION, Nonce, Step, WorldSize};
 
     fn ledger(keep_last: u32, keep_every: u64) -> Checkpoints {
-        let policy = CheckpointConfig { every_steps: 10, keep_last, keep_every };
+        let policy = CheckpointConfig {
+            every_steps: 10,
+            keep_last,
+            keep_every,
+        };
         Checkpoints::new(policy, Vec::new(), None)
     }
 
     fn commit(ledger: &mut Checkpoints, step: u64) -> Vec<u64> {
-        let name = CheckpointName { step: Step(step), attempt: Nonce(step) };
+        let name = CheckpointName {
+            step: Step(step),
+            attempt: Nonce(step),
+        };
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             run: "r".to_owned(),
@@ -113,15 +128,21 @@ mod tests {
         };
         ledger.begin(manifest, false);
         assert_eq!(ledger.commit(name), Some(false));
-        ledger.retire().into_iter().map(|name| name.step.0).collect()
+        ledger
+            .retire()
+            .into_iter()
+            .map(|name| name.step.0)
+            .collect()
     }
 
     #[test]
     fn the_newest_and_the_multiples_are_kept() {
         let mut ledger = ledger(2, 30);
-        let retired: Vec<Vec<u64>> =
-            (1..=6).map(|n| commit(&mut ledger, n * 10)).collect();
-        assert_eq!(retired, [vec![], vec![], vec![10], vec![20], vec![], vec![40]]);
+        let retired: Vec<Vec<u64>> = (1..=6).map(|n| commit(&mut ledger, n * 10)).collect();
+        assert_eq!(
+            retired,
+            [vec![], vec![], vec![10], vec![20], vec![], vec![40]]
+        );
         let kept: Vec<u64> = ledger.kept.iter().map(|name| name.step.0).collect();
         assert_eq!(kept, [30, 50, 60]);
     }

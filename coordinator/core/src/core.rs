@@ -52,8 +52,17 @@ impl Core {
     /// later times count from one arbitrary origin.
     #[must_use]
     pub fn new(config: CoreConfig, recovered: Recovered, entropy: [u8; 32], now: Duration) -> Self {
-        let Recovered { term, generation, latest, kept, skips } = recovered;
-        let start = latest.as_ref().map(|manifest| manifest.name.step).unwrap_or_default();
+        let Recovered {
+            term,
+            generation,
+            latest,
+            kept,
+            skips,
+        } = recovered;
+        let start = latest
+            .as_ref()
+            .map(|manifest| manifest.name.step)
+            .unwrap_or_default();
         Self {
             term,
             generation,
@@ -66,7 +75,9 @@ impl Core {
             skips: SkipLedger::new(config.max_skip_fraction, config.dataset_samples, skips),
             checkpoints: Checkpoints::new(config.checkpoint.clone(), kept, latest),
             orders: Orders::new(term),
-            run: Run::Waiting { deadline: now + config.join_timeout },
+            run: Run::Waiting {
+                deadline: now + config.join_timeout,
+            },
             unflushed_since: None,
             writes: 0,
             actions: Vec::new(),
@@ -108,12 +119,18 @@ impl Core {
             Run::Forming { .. } | Run::Ending { .. } => None,
         };
         let flush = self.unflushed_since.map(|since| since + FLUSH_EVERY);
-        [phase, flush, Some(self.watch.next_call())].into_iter().flatten().min()
+        [phase, flush, Some(self.watch.next_call())]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// What follows from the state alone, whatever the event was.
     fn turn(&mut self) {
-        if self.unflushed_since.is_some_and(|since| self.now >= since + FLUSH_EVERY) {
+        if self
+            .unflushed_since
+            .is_some_and(|since| self.now >= since + FLUSH_EVERY)
+        {
             self.flush();
         }
         match &self.run {
@@ -174,7 +191,12 @@ impl Core {
 
     /// Deals a world; its record comes before anyone sees it.
     fn form(&mut self) {
-        let CoreConfig { lanes, lane_group, workers, .. } = self.config;
+        let CoreConfig {
+            lanes,
+            lane_group,
+            workers,
+            ..
+        } = self.config;
         self.generation = self.generation.next();
         let latest = self.checkpoints.latest();
         let start = latest.map(|name| name.step).unwrap_or_default();
@@ -196,7 +218,10 @@ impl Core {
             lanes: world.lanes.clone(),
             start,
         });
-        self.run = Run::Forming { world: Box::new(world), stop: false };
+        self.run = Run::Forming {
+            world: Box::new(world),
+            stop: false,
+        };
     }
 
     fn world_formed(&mut self) {
@@ -207,8 +232,12 @@ impl Core {
         self.formed = Some(world.generation);
         self.progress = Progress::from(world.start);
         let directive = world.directive;
-        let mut active =
-            Active { world, directive, attempts: Attempts::default(), stage: Stage::Training };
+        let mut active = Active {
+            world,
+            directive,
+            attempts: Attempts::default(),
+            stage: Stage::Training,
+        };
         active.order(directive);
         self.run = Run::Active(Box::new(active));
         if stop {
@@ -239,7 +268,9 @@ impl Core {
             Some(Lost::One(seat)) => {
                 self.roster.worker_mut(seat).presence = Presence::Gone;
                 let lost = self.describe(seat);
-                self.fail(format!("{lost} was lost: no word from it for more than {timeout:?}"));
+                self.fail(format!(
+                    "{lost} was lost: no word from it for more than {timeout:?}"
+                ));
             }
             Some(Lost::All) => {
                 let all: Vec<Seat> = self.roster.workers().map(|(seat, _)| seat).collect();
@@ -273,7 +304,11 @@ impl Core {
     pub(crate) fn fail(&mut self, reason: String) {
         let failed = matches!(
             self.run,
-            Run::Over(_) | Run::Closing { outcome: Outcome::Failed { .. }, .. }
+            Run::Over(_)
+                | Run::Closing {
+                    outcome: Outcome::Failed { .. },
+                    ..
+                }
         );
         if !failed {
             let remedy = match self.checkpoints.latest() {
@@ -286,7 +321,10 @@ impl Core {
     }
 
     fn close(&mut self, outcome: Outcome) {
-        self.run = Run::Closing { outcome, deadline: self.now + FAREWELL };
+        self.run = Run::Closing {
+            outcome,
+            deadline: self.now + FAREWELL,
+        };
     }
 
     fn finish(&mut self, outcome: Outcome) {
@@ -321,7 +359,13 @@ impl Core {
         let Some(complete) = active.attempts.take_complete(&active.world, reported) else {
             return;
         };
-        let Complete { attempt, stop, step, cursors, parts } = complete;
+        let Complete {
+            attempt,
+            stop,
+            step,
+            cursors,
+            parts,
+        } = complete;
         let manifest = Manifest {
             version: MANIFEST_VERSION,
             run: self.config.run.clone(),
@@ -382,10 +426,16 @@ impl Core {
         let ordered = active.directive.checkpoint.map(|order| order.attempt);
         if stop {
             let deadline = self.now + LEAVING;
-            active.stage = Stage::Leaving { step: name.step, deadline };
+            active.stage = Stage::Leaving {
+                step: name.step,
+                deadline,
+            };
         } else if ordered == Some(name.attempt) {
             let attempt = self.entropy.attempt();
-            active.order(self.orders.checkpoint_after(name.step, &self.config, attempt));
+            active.order(
+                self.orders
+                    .checkpoint_after(name.step, &self.config, attempt),
+            );
         }
     }
 }

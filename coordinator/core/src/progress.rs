@@ -19,7 +19,11 @@ pub(crate) struct Progress {
 impl Progress {
     /// Before the first step of a generation.
     pub(crate) fn from(start: Step) -> Self {
-        Self { start, step: start, ..Self::default() }
+        Self {
+            start,
+            step: start,
+            ..Self::default()
+        }
     }
 
     /// Takes the reports that follow what is known, in order, and returns them; repeated ones and

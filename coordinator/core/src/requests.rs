@@ -37,7 +37,9 @@ impl Core {
             return Err(over(ended));
         }
         let secret = self.entropy.secret();
-        self.roster.admit(join, secret, self.now).map(Response::Joined)
+        self.roster
+            .admit(join, secret, self.now)
+            .map(Response::Joined)
     }
 
     /// Who speaks; the worker counts as heard.
@@ -129,7 +131,10 @@ impl Core {
     fn parts_stored(&mut self, stored: PartsStored) -> Result<Response, ServiceError> {
         // Answered even when the run has failed meanwhile: the checkpoint exists.
         let seat = self.hear(&stored.fence)?;
-        let name = CheckpointName { step: stored.step, attempt: stored.attempt };
+        let name = CheckpointName {
+            step: stored.step,
+            attempt: stored.attempt,
+        };
         if self.checkpoints.is_committed(&name) {
             return Ok(Response::Parts { committed: true });
         }
@@ -167,7 +172,9 @@ impl Core {
     fn left_too_early(&mut self, seat: Seat, outcome: LeaveOutcome) {
         let who = self.describe(seat);
         let blamed = match outcome {
-            LeaveOutcome::Failed { blamed, .. } => blamed.and_then(|rank| self.roster.of_rank(rank)),
+            LeaveOutcome::Failed { blamed, .. } => {
+                blamed.and_then(|rank| self.roster.of_rank(rank))
+            }
             LeaveOutcome::Done => None,
         };
         let reason = match (outcome, blamed) {
@@ -185,5 +192,8 @@ impl Core {
 }
 
 fn over(ended: Ended) -> ServiceError {
-    ServiceError::RunOver { failed: ended.failed, reason: ended.reason }
+    ServiceError::RunOver {
+        failed: ended.failed,
+        reason: ended.reason,
+    }
 }

@@ -57,7 +57,12 @@ pub(crate) struct Roster {
 
 impl Roster {
     pub(crate) fn new(term: Term, wanted: WorldSize) -> Self {
-        Self { term, wanted, named: 0, workers: Vec::new() }
+        Self {
+            term,
+            wanted,
+            named: 0,
+            workers: Vec::new(),
+        }
     }
 
     pub(crate) fn joined(&self) -> WorldSize {
@@ -75,7 +80,11 @@ impl Roster {
     }
 
     fn admission(&self, worker: &Worker) -> Joined {
-        Joined { worker: worker.id.clone(), secret: worker.secret, term: self.term }
+        Joined {
+            worker: worker.id.clone(),
+            secret: worker.secret,
+            term: self.term,
+        }
     }
 
     /// Takes a worker in, if a seat is free and its build is that of the first.
@@ -86,11 +95,20 @@ impl Roster {
         now: Duration,
     ) -> Result<Joined, ServiceError> {
         if self.is_complete() {
-            return Err(ServiceError::Full { wanted: self.wanted });
+            return Err(ServiceError::Full {
+                wanted: self.wanted,
+            });
         }
-        if let Some(first) = self.workers.first().filter(|first| first.build != join.build) {
+        if let Some(first) = self
+            .workers
+            .first()
+            .filter(|first| first.build != join.build)
+        {
             let ours = first.build.clone();
-            return Err(ServiceError::BuildMismatch { ours, theirs: join.build });
+            return Err(ServiceError::BuildMismatch {
+                ours,
+                theirs: join.build,
+            });
         }
         self.named += 1;
         let worker = Worker {
@@ -121,15 +139,23 @@ impl Roster {
         formed: Option<Generation>,
     ) -> Result<Seat, ServiceError> {
         let fenced = || ServiceError::Fenced {
-            ours: Lifetime { term: self.term, generation: formed.unwrap_or_default() },
-            theirs: Lifetime { term: fence.term, generation: fence.generation },
+            ours: Lifetime {
+                term: self.term,
+                generation: formed.unwrap_or_default(),
+            },
+            theirs: Lifetime {
+                term: fence.term,
+                generation: fence.generation,
+            },
         };
         if fence.term != self.term {
             return Err(fenced());
         }
         let matches = |worker: &Worker| worker.id == fence.worker && worker.secret == fence.secret;
         let Some(seat) = self.workers.iter().position(matches) else {
-            return Err(ServiceError::NotJoined { worker: fence.worker.0.clone() });
+            return Err(ServiceError::NotJoined {
+                worker: fence.worker.0.clone(),
+            });
         };
         if fence.generation != Generation(0) && Some(fence.generation) != formed {
             return Err(fenced());
@@ -154,7 +180,10 @@ impl Roster {
     }
 
     pub(crate) fn workers(&self) -> impl Iterator<Item = (Seat, &Worker)> + Clone {
-        self.workers.iter().enumerate().map(|(seat, worker)| (Seat(seat), worker))
+        self.workers
+            .iter()
+            .enumerate()
+            .map(|(seat, worker)| (Seat(seat), worker))
     }
 
     /// Frees a seat before a world is formed; later joiners move up.
@@ -163,7 +192,9 @@ impl Roster {
     }
 
     pub(crate) fn nobody_is_here(&self) -> bool {
-        self.workers.iter().all(|worker| worker.presence == Presence::Gone)
+        self.workers
+            .iter()
+            .all(|worker| worker.presence == Presence::Gone)
     }
 
     pub(crate) fn members(&self) -> Vec<Member> {

@@ -35,7 +35,10 @@ impl SkipLedger {
         let mut fresh = Vec::new();
         for skip in skips {
             let sample = (skip.shard.clone(), skip.key.clone());
-            if !self.met.insert((skip.lane, skip.epoch, sample.0.clone(), sample.1.clone())) {
+            if !self
+                .met
+                .insert((skip.lane, skip.epoch, sample.0.clone(), sample.1.clone()))
+            {
                 continue;
             }
             if self.samples.insert(sample) && self.first.len() < NAMED {
@@ -65,7 +68,13 @@ impl SkipLedger {
             self.max_fraction
         );
         for skip in &self.first {
-            let Skip { shard, key, reason: why, detail, .. } = skip;
+            let Skip {
+                shard,
+                key,
+                reason: why,
+                detail,
+                ..
+            } = skip;
             reason.push_str(&format!("\n  {shard}: {key}: {why:?}: {detail}"));
         }
         Some(reason)

@@ -52,17 +52,23 @@ impl Core {
             }
             Run::Active(active) => {
                 let size = active.world.size();
-                let files = size.ranks().map(|rank| Manifest::files_of(rank, size).len());
+                let files = size
+                    .ranks()
+                    .map(|rank| Manifest::files_of(rank, size).len());
                 let message = match active.attempts.stored_parts() {
                     0 => format!("next checkpoint at step {}", active.directive.at_step),
-                    parts => format!("checkpoint: {parts} of {} files stored", files.sum::<usize>()),
+                    parts => format!(
+                        "checkpoint: {parts} of {} files stored",
+                        files.sum::<usize>()
+                    ),
                 };
                 match active.stage {
                     Stage::Training => (RunState::Training, message),
                     Stage::Stopping => (RunState::Stopping, message),
-                    Stage::Leaving { step, .. } => {
-                        (RunState::Stopping, format!("step {step} is saved; workers leave"))
-                    }
+                    Stage::Leaving { step, .. } => (
+                        RunState::Stopping,
+                        format!("step {step} is saved; workers leave"),
+                    ),
                 }
             }
             Run::Ending { step } => (RunState::Stopping, format!("step {step} is saved")),

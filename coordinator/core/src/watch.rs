@@ -65,7 +65,9 @@ impl Watch {
     /// Who is lost at this time.
     pub(crate) fn lost(&mut self, now: Duration, roster: &Roster) -> Option<Lost> {
         let silence = |heard: Duration| now.saturating_sub(heard);
-        let silent = roster.workers().filter(|(_, worker)| silence(worker.heard) > self.timeout);
+        let silent = roster
+            .workers()
+            .filter(|(_, worker)| silence(worker.heard) > self.timeout);
         let Some((longest, _)) = silent.clone().min_by_key(|(_, worker)| worker.heard) else {
             self.all_silent_since = None;
             return None;

@@ -28,7 +28,9 @@ pub enum ConvertError {
 
 impl From<ConvertError> for twinspan_types::ServiceError {
     fn from(error: ConvertError) -> Self {
-        Self::Invalid { detail: error.to_string() }
+        Self::Invalid {
+            detail: error.to_string(),
+        }
     }
 }
 

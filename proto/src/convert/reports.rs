@@ -2,9 +2,7 @@
 
 use super::{ConvertError, all, required};
 use crate::v1;
-use twinspan_types::{
-    Epoch, LaneId, Part, Phase, Skip, SkipReason, Step, StepMetrics, StepReport,
-};
+use twinspan_types::{Epoch, LaneId, Part, Phase, Skip, SkipReason, Step, StepMetrics, StepReport};
 
 impl From<Phase> for v1::Phase {
     fn from(phase: Phase) -> Self {
@@ -105,9 +103,10 @@ fn skip_reason(value: i32) -> Result<SkipReason, ConvertError> {
         Ok(v1::SkipReason::CorruptImage) => Ok(SkipReason::CorruptImage),
         Ok(v1::SkipReason::UndecodableText) => Ok(SkipReason::UndecodableText),
         Ok(v1::SkipReason::TruncatedShard) => Ok(SkipReason::TruncatedShard),
-        Ok(v1::SkipReason::Unspecified) | Err(_) => {
-            Err(ConvertError::Unknown { field: "Skip.reason", value })
-        }
+        Ok(v1::SkipReason::Unspecified) | Err(_) => Err(ConvertError::Unknown {
+            field: "Skip.reason",
+            value,
+        }),
     }
 }
 
@@ -143,13 +142,21 @@ impl TryFrom<v1::Skip> for Skip {
 
 impl From<Part> for v1::Part {
     fn from(part: Part) -> Self {
-        Self { name: part.name, bytes: part.bytes, sha256: part.sha256 }
+        Self {
+            name: part.name,
+            bytes: part.bytes,
+            sha256: part.sha256,
+        }
     }
 }
 
 impl From<v1::Part> for Part {
     fn from(wire: v1::Part) -> Self {
-        Self { name: wire.name, bytes: wire.bytes, sha256: wire.sha256 }
+        Self {
+            name: wire.name,
+            bytes: wire.bytes,
+            sha256: wire.sha256,
+        }
     }
 }
 
@@ -186,7 +193,10 @@ mod tests {
     #[test]
     fn an_unknown_number_is_named_with_its_field() {
         let error = phase(99, "ReportRequest.phase").expect_err("unknown");
-        assert_eq!(error.to_string(), "ReportRequest.phase is 99, which this build does not know");
+        assert_eq!(
+            error.to_string(),
+            "ReportRequest.phase is 99, which this build does not know"
+        );
         assert!(skip_reason(0).is_err());
     }
 }

@@ -1,7 +1,7 @@
 //! Requests as the coordinator reads them, and its answers.
 
-use super::{ConvertError, all, required, try_all};
 use super::reports::phase;
+use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{
     Ended, Fence, Generation, Join, Joined, Leave, LeaveOutcome, Nonce, PartsStored, Rank, Report,
@@ -65,9 +65,10 @@ impl From<WorldState> for v1::GetWorldResponse {
     fn from(state: WorldState) -> Self {
         use v1::get_world_response::State;
         let state = match state {
-            WorldState::Pending { joined, wanted } => {
-                State::Pending(v1::Pending { joined: joined.0, wanted: wanted.0 })
-            }
+            WorldState::Pending { joined, wanted } => State::Pending(v1::Pending {
+                joined: joined.0,
+                wanted: wanted.0,
+            }),
             WorldState::Formed(world) => State::World(world.into()),
             WorldState::Ended(ended) => State::Ended(ended.into()),
         };
@@ -77,13 +78,19 @@ impl From<WorldState> for v1::GetWorldResponse {
 
 impl From<Ended> for v1::Ended {
     fn from(ended: Ended) -> Self {
-        Self { failed: ended.failed, reason: ended.reason }
+        Self {
+            failed: ended.failed,
+            reason: ended.reason,
+        }
     }
 }
 
 impl From<v1::Ended> for Ended {
     fn from(wire: v1::Ended) -> Self {
-        Self { failed: wire.failed, reason: wire.reason }
+        Self {
+            failed: wire.failed,
+            reason: wire.reason,
+        }
     }
 }
 

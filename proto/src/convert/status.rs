@@ -1,12 +1,10 @@
 //! What an operator sees.
 
-use super::{ConvertError, all, try_all};
 use super::reports::phase;
+use super::{ConvertError, all, try_all};
 use crate::v1;
 use std::time::Duration;
-use twinspan_types::{
-    Generation, Rank, RankStatus, RunState, RunStatus, Step, Term, WorkerId,
-};
+use twinspan_types::{Generation, Rank, RankStatus, RunState, RunStatus, Step, Term, WorkerId};
 
 impl From<RunState> for v1::RunState {
     fn from(state: RunState) -> Self {
@@ -29,9 +27,10 @@ fn run_state(value: i32) -> Result<RunState, ConvertError> {
         Ok(v1::RunState::Stopped) => Ok(RunState::Stopped),
         Ok(v1::RunState::Ended) => Ok(RunState::Ended),
         Ok(v1::RunState::Failed) => Ok(RunState::Failed),
-        Ok(v1::RunState::Unspecified) | Err(_) => {
-            Err(ConvertError::Unknown { field: "GetStatusResponse.state", value })
-        }
+        Ok(v1::RunState::Unspecified) | Err(_) => Err(ConvertError::Unknown {
+            field: "GetStatusResponse.state",
+            value,
+        }),
     }
 }
 

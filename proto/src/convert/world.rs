@@ -9,13 +9,19 @@ use twinspan_types::{
 
 impl From<Cursor> for v1::Cursor {
     fn from(cursor: Cursor) -> Self {
-        Self { epoch: cursor.epoch.0, passed: cursor.passed }
+        Self {
+            epoch: cursor.epoch.0,
+            passed: cursor.passed,
+        }
     }
 }
 
 impl From<v1::Cursor> for Cursor {
     fn from(wire: v1::Cursor) -> Self {
-        Self { epoch: Epoch(wire.epoch), passed: wire.passed }
+        Self {
+            epoch: Epoch(wire.epoch),
+            passed: wire.passed,
+        }
     }
 }
 
@@ -33,7 +39,9 @@ impl From<Directive> for v1::Directive {
 
 impl From<v1::Directive> for Directive {
     fn from(wire: v1::Directive) -> Self {
-        let order = |attempt| CheckpointOrder { attempt: Nonce(attempt) };
+        let order = |attempt| CheckpointOrder {
+            attempt: Nonce(attempt),
+        };
         Self {
             term: Term(wire.term),
             sequence: wire.sequence,
@@ -46,13 +54,19 @@ impl From<v1::Directive> for Directive {
 
 impl From<Member> for v1::Member {
     fn from(member: Member) -> Self {
-        Self { worker: member.worker.0, address: member.address }
+        Self {
+            worker: member.worker.0,
+            address: member.address,
+        }
     }
 }
 
 impl From<v1::Member> for Member {
     fn from(wire: v1::Member) -> Self {
-        Self { worker: WorkerId(wire.worker), address: wire.address }
+        Self {
+            worker: WorkerId(wire.worker),
+            address: wire.address,
+        }
     }
 }
 
@@ -96,7 +110,10 @@ mod tests {
     use twinspan_types::WorldSize;
 
     fn world() -> World {
-        let member = |n: u32| Member { worker: WorkerId(format!("w{n}")), address: format!("h:{n}") };
+        let member = |n: u32| Member {
+            worker: WorkerId(format!("w{n}")),
+            address: format!("h:{n}"),
+        };
         World {
             term: Term(3),
             generation: Generation(7),
@@ -104,7 +121,13 @@ mod tests {
             lanes: LaneTable::deal(12, 2, WorldSize(3)),
             start: Step(40),
             restore: Some("checkpoints/step-00000040-1".to_owned()),
-            cursors: vec![Cursor { epoch: Epoch(1), passed: 9 }; 12],
+            cursors: vec![
+                Cursor {
+                    epoch: Epoch(1),
+                    passed: 9
+                };
+                12
+            ],
             token: Nonce(u64::MAX),
             directive: Directive {
                 term: Term(3),
@@ -123,7 +146,10 @@ mod tests {
 
     #[test]
     fn a_world_without_a_directive_names_the_field() {
-        let wire = v1::World { directive: None, ..world().into() };
+        let wire = v1::World {
+            directive: None,
+            ..world().into()
+        };
         let error = World::try_from(wire).expect_err("must not convert");
         assert_eq!(error.to_string(), "World.directive is missing");
     }

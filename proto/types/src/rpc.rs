@@ -237,7 +237,9 @@ pub enum ServiceError {
         worker: String,
     },
     /// A message of another term or generation.
-    #[error("the message is of {theirs}, the run is at {ours}; start the worker again so that it joins")]
+    #[error(
+        "the message is of {theirs}, the run is at {ours}; start the worker again so that it joins"
+    )]
     Fenced {
         /// Where the run is.
         ours: Lifetime,
@@ -245,13 +247,17 @@ pub enum ServiceError {
         theirs: Lifetime,
     },
     /// There are as many workers as wanted.
-    #[error("all {wanted} workers of this run have joined; raise cluster.workers in the run file for more")]
+    #[error(
+        "all {wanted} workers of this run have joined; raise cluster.workers in the run file for more"
+    )]
     Full {
         /// Workers that are wanted.
         wanted: WorldSize,
     },
     /// Another binary than the first worker's.
-    #[error("this worker is build {theirs}, the first to join was build {ours}; all workers must run the same binary")]
+    #[error(
+        "this worker is build {theirs}, the first to join was build {ours}; all workers must run the same binary"
+    )]
     BuildMismatch {
         /// The first worker's.
         ours: String,

@@ -1,8 +1,6 @@
 //! Who trains together, and who reads which lane.
 
-use crate::{
-    Directive, Epoch, Generation, LaneId, Nonce, Rank, Step, Term, WorkerId, WorldSize,
-};
+use crate::{Directive, Epoch, Generation, LaneId, Nonce, Rank, Step, Term, WorkerId, WorldSize};
 use serde::{Deserialize, Serialize};
 
 /// A lane's position: everything before it has been passed, used or not.
@@ -122,7 +120,10 @@ mod tests {
                     .map(|rank| table.lanes_of(Rank(rank)).count())
                     .collect();
                 let (least, most) = (counts.iter().min(), counts.iter().max());
-                assert!(most.zip(least).is_some_and(|(m, l)| m - l <= group as usize && *l > 0));
+                assert!(
+                    most.zip(least)
+                        .is_some_and(|(m, l)| m - l <= group as usize && *l > 0)
+                );
                 for chunk in table.ranks().chunks(group as usize) {
                     assert!(chunk.iter().all(|rank| *rank == chunk[0]));
                 }

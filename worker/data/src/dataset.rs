@@ -118,7 +118,11 @@ pub async fn read_classification(root: &str) -> Result<EvalSet, EvalError> {
         (!line.contains(PLACE)).then_some(reason)
     };
     let templates = lines(&templates, role, lacks_place).await?;
-    Ok(EvalSet { classes, templates, shards: test_shards(root).await? })
+    Ok(EvalSet {
+        classes,
+        templates,
+        shards: test_shards(root).await?,
+    })
 }
 
 /// Finds a captioned set: all shards below a URL ending in `/`, or shard URLs with braces.
@@ -126,7 +130,10 @@ pub async fn read_classification(root: &str) -> Result<EvalSet, EvalError> {
 /// # Errors
 /// When there are no shards, one is missing, or the store fails.
 pub async fn read_captioned(url: &str) -> Result<EvalSet, EvalError> {
-    let bad = |reason| EvalError::BadUrl { url: url.to_owned(), reason };
+    let bad = |reason| EvalError::BadUrl {
+        url: url.to_owned(),
+        reason,
+    };
     let mut shards = Vec::new();
     for url in expand_braces(url).map_err(bad)? {
         match url.ends_with('/') {
@@ -134,14 +141,21 @@ pub async fn read_captioned(url: &str) -> Result<EvalSet, EvalError> {
             false => shards.push(shard(&url).await?),
         }
     }
-    Ok(EvalSet { classes: Vec::new(), templates: Vec::new(), shards })
+    Ok(EvalSet {
+        classes: Vec::new(),
+        templates: Vec::new(),
+        shards,
+    })
 }
 
 impl EvalSet {
     /// The prompts of a class: every template with the name in its place.
     #[must_use]
     pub fn prompts(&self, class: &str) -> Vec<String> {
-        self.templates.iter().map(|template| template.replace(PLACE, class)).collect()
+        self.templates
+            .iter()
+            .map(|template| template.replace(PLACE, class))
+            .collect()
     }
 
     /// Reads the samples, from the first, as squares of `image_size` pixels.
@@ -168,7 +182,9 @@ impl EvalReader {
             let (url, mut reader) = match self.open.take() {
                 Some(open) => open,
                 None => {
-                    let Some(object) = self.shards.pop_front() else { return Ok(None) };
+                    let Some(object) = self.shards.pop_front() else {
+                        return Ok(None);
+                    };
                     let shard = StoredShard::open(&index::entry(&object, 0), object.bytes)?;
                     (object.url, SampleReader::new(shard))
                 }
@@ -198,7 +214,9 @@ impl EvalReader {
     fn decode(&mut self, url: &str, sample: Sample) -> Result<Option<EvalSample>, EvalError> {
         let text = |extension| {
             let member = sample.member(&[extension]);
-            member.and_then(|bytes| std::str::from_utf8(bytes).ok()).map(str::to_owned)
+            member
+                .and_then(|bytes| std::str::from_utf8(bytes).ok())
+                .map(str::to_owned)
         };
         let caption = text(CAPTION);
         let label = match (self.classes, text(LABEL)) {
@@ -212,7 +230,12 @@ impl EvalReader {
                 .map_err(|error| error.to_string()),
         };
         match picture {
-            Ok(pixels) => Ok(Some(EvalSample { key: sample.key, pixels, caption, label })),
+            Ok(pixels) => Ok(Some(EvalSample {
+                key: sample.key,
+                pixels,
+                caption,
+                label,
+            })),
             Err(reason) => {
                 self.skipped += 1;
                 tracing::warn!(shard = url, key = sample.key, reason, "passed over");
@@ -228,7 +251,11 @@ fn label_of(
     label: Option<String>,
     classes: usize,
 ) -> Result<usize, EvalError> {
-    let bad = |reason| EvalError::BadLabel { url: url.to_owned(), key: key.to_owned(), reason };
+    let bad = |reason| EvalError::BadLabel {
+        url: url.to_owned(),
+        key: key.to_owned(),
+        reason,
+    };
     let label = label.ok_or_else(|| bad("it has no label".to_owned()))?;
     match label.trim().parse() {
         Ok(class) if class < classes => Ok(class),
@@ -244,20 +271,34 @@ async fn lines(
     fault: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, EvalError> {
     let bytes = store::read_if_present(url).await?;
-    let bytes = bytes.ok_or_else(|| EvalError::MissingFile { url: url.to_owned(), role })?;
+    let bytes = bytes.ok_or_else(|| EvalError::MissingFile {
+        url: url.to_owned(),
+        role,
+    })?;
     let text = String::from_utf8_lossy(&bytes);
     let mut lines = Vec::new();
     for (number, line) in (1..).zip(text.trim_end().lines()) {
-        let blank = line.trim().is_empty().then(|| "the line is empty".to_owned());
+        let blank = line
+            .trim()
+            .is_empty()
+            .then(|| "the line is empty".to_owned());
         if let Some(reason) = blank.or_else(|| fault(line)) {
-            return Err(EvalError::BadLine { url: url.to_owned(), line: number, reason });
+            return Err(EvalError::BadLine {
+                url: url.to_owned(),
+                line: number,
+                reason,
+            });
         }
         lines.push(line.trim().to_owned());
     }
     match lines.is_empty() {
         true => {
             let reason = format!("the file is empty; {role}");
-            Err(EvalError::BadLine { url: url.to_owned(), line: 1, reason })
+            Err(EvalError::BadLine {
+                url: url.to_owned(),
+                line: 1,
+                reason,
+            })
         }
         false => Ok(lines),
     }
@@ -272,7 +313,11 @@ async fn test_shards(root: &str) -> Result<Vec<Object>, EvalError> {
     let text = String::from_utf8_lossy(&bytes);
     let Ok(count) = text.trim().parse::<u32>() else {
         let reason = format!("{:?} is not the number of shards", text.trim());
-        return Err(EvalError::BadLine { url: count_url, line: 1, reason });
+        return Err(EvalError::BadLine {
+            url: count_url,
+            line: 1,
+            reason,
+        });
     };
     let mut shards = Vec::new();
     for number in 0..count {
@@ -283,9 +328,10 @@ async fn test_shards(root: &str) -> Result<Vec<Object>, EvalError> {
 
 async fn shard(url: &str) -> Result<Object, EvalError> {
     store::head(url).await.map_err(|error| match error {
-        StoreError::Missing { url } => {
-            EvalError::MissingFile { url, role: "it is a shard of the evaluation set" }
-        }
+        StoreError::Missing { url } => EvalError::MissingFile {
+            url,
+            role: "it is a shard of the evaluation set",
+        },
         other => other.into(),
     })
 }

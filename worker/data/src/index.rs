@@ -73,8 +73,10 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
         Some(objects) => Ok(objects.clone()),
         None => Ok(vec![head(url).await?]),
     });
-    let objects: Vec<Vec<Object>> =
-        futures::stream::iter(heads).buffered(AT_ONCE).try_collect().await?;
+    let objects: Vec<Vec<Object>> = futures::stream::iter(heads)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     let objects: Vec<Object> = objects.into_iter().flatten().collect();
 
     let mut folders: BTreeMap<&str, Sizes> = BTreeMap::new();
@@ -96,7 +98,10 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
         };
         Ok(entry(object, samples))
     });
-    let shards = futures::stream::iter(counted).buffered(AT_ONCE).try_collect().await?;
+    let shards = futures::stream::iter(counted)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
     Ok(Index { shards })
 }
 
@@ -105,7 +110,9 @@ pub(crate) async fn shards_below(prefix: &str) -> Result<Vec<Object>, IndexBuild
     let mut objects = store::list(prefix).await.map_err(IndexBuildError::Store)?;
     objects.retain(|object| object.url.ends_with(".tar"));
     match objects.is_empty() {
-        true => Err(IndexBuildError::NoShards { url: prefix.to_owned() }),
+        true => Err(IndexBuildError::NoShards {
+            url: prefix.to_owned(),
+        }),
         false => Ok(objects),
     }
 }
@@ -117,7 +124,10 @@ pub(crate) async fn shards_below(prefix: &str) -> Result<Vec<Object>, IndexBuild
 pub async fn count_samples(object: &Object) -> Result<u64, IndexBuildError> {
     let bad = |source| match source {
         TarError::Store(error) => IndexBuildError::Store(error),
-        source => IndexBuildError::BadShard { url: object.url.clone(), source },
+        source => IndexBuildError::BadShard {
+            url: object.url.clone(),
+            source,
+        },
     };
     // Members larger than a block are jumped over, and smaller ones come with it.
     let shard = StoredShard::open(&entry(object, 0), 0).map_err(IndexBuildError::Store)?;
@@ -144,7 +154,10 @@ async fn head(url: &str) -> Result<Object, IndexBuildError> {
 
 async fn sizes_in(folder: &str) -> Result<Sizes, IndexBuildError> {
     let url = format!("{folder}/sizes.json");
-    let Some(bytes) = store::read_if_present(&url).await.map_err(IndexBuildError::Store)? else {
+    let Some(bytes) = store::read_if_present(&url)
+        .await
+        .map_err(IndexBuildError::Store)?
+    else {
         return Ok(Sizes::new());
     };
     serde_json::from_slice(&bytes).map_err(|error| IndexBuildError::BadCounts {
@@ -156,13 +169,21 @@ async fn sizes_in(folder: &str) -> Result<Sizes, IndexBuildError> {
 /// What img2dataset wrote down of a shard. Its `count` includes the samples that it failed to
 /// fetch, so only `successes` counts.
 async fn successes(shard: &str) -> Result<Option<u64>, IndexBuildError> {
-    let Some(stem) = shard.strip_suffix(".tar") else { return Ok(None) };
+    let Some(stem) = shard.strip_suffix(".tar") else {
+        return Ok(None);
+    };
     let url = format!("{stem}_stats.json");
-    let Some(bytes) = store::read_if_present(&url).await.map_err(IndexBuildError::Store)? else {
+    let Some(bytes) = store::read_if_present(&url)
+        .await
+        .map_err(IndexBuildError::Store)?
+    else {
         return Ok(None);
     };
     let stats: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    match stats.as_ref().and_then(|stats| stats.get("successes")?.as_u64()) {
+    match stats
+        .as_ref()
+        .and_then(|stats| stats.get("successes")?.as_u64())
+    {
         Some(samples) => Ok(Some(samples)),
         None => {
             let reason = "it holds no number \"successes\"".to_owned();

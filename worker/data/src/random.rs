@@ -88,12 +88,18 @@ mod tests {
         for _ in 0..70_000 {
             counts[keyed.below(7) as usize] += 1;
         }
-        assert!(counts.iter().all(|count| (9_500..10_500).contains(count)), "{counts:?}");
+        assert!(
+            counts.iter().all(|count| (9_500..10_500).contains(count)),
+            "{counts:?}"
+        );
     }
 
     #[test]
     fn keys_do_not_run_into_each_other() {
-        assert_ne!(digest("a", &[1], ""), digest("a", &[], "\u{1}\0\0\0\0\0\0\0"));
+        assert_ne!(
+            digest("a", &[1], ""),
+            digest("a", &[], "\u{1}\0\0\0\0\0\0\0")
+        );
         assert_ne!(digest("ab", &[], ""), digest("a", &[], "b"));
     }
 }

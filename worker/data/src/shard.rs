@@ -22,7 +22,8 @@ pub trait Source: Send {
     ///
     /// # Errors
     /// When the store fails.
-    fn read(&mut self, range: Range<u64>) -> impl Future<Output = Result<Bytes, StoreError>> + Send;
+    fn read(&mut self, range: Range<u64>)
+    -> impl Future<Output = Result<Bytes, StoreError>> + Send;
 }
 
 /// An archive in memory.
@@ -58,10 +59,20 @@ impl StoredShard {
     /// When its URL cannot be opened.
     pub fn open(entry: &ShardEntry, expected: u64) -> Result<Self, StoreError> {
         let (store, path) = store::open(&entry.url)?;
-        let object =
-            Object { url: entry.url.clone(), bytes: entry.bytes, etag: entry.etag.clone() };
+        let object = Object {
+            url: entry.url.clone(),
+            bytes: entry.bytes,
+            etag: entry.etag.clone(),
+        };
         let block_bytes = expected.clamp(SMALLEST_BLOCK, LARGEST_BLOCK);
-        Ok(Self { store, path, object, block_bytes, block_start: 0, block: Bytes::new() })
+        Ok(Self {
+            store,
+            path,
+            object,
+            block_bytes,
+            block_start: 0,
+            block: Bytes::new(),
+        })
     }
 
     fn slice(&self, range: &Range<u64>) -> Option<Bytes> {
@@ -85,7 +96,9 @@ impl Source for StoredShard {
         }
         // What the last block already holds of the range is fetched again: less than one member
         // in a block, and the range stays in one piece.
-        let end = range.end.max((range.start + self.block_bytes).min(self.object.bytes));
+        let end = range
+            .end
+            .max((range.start + self.block_bytes).min(self.object.bytes));
         let block = range.start..end;
         self.block =
             store::read_range(self.store.as_ref(), &self.path, &self.object, block).await?;

@@ -11,8 +11,11 @@ use std::time::Duration;
 use url::Url;
 
 /// Waits before the second, third and fourth attempt at a read.
-const BACKOFF: [Duration; 3] =
-    [Duration::from_millis(100), Duration::from_millis(400), Duration::from_millis(1600)];
+const BACKOFF: [Duration; 3] = [
+    Duration::from_millis(100),
+    Duration::from_millis(400),
+    Duration::from_millis(1600),
+];
 
 /// Longest time of one attempt without an answer.
 const ATTEMPT_TIMEOUT: Duration = Duration::from_secs(60);
@@ -92,12 +95,18 @@ pub struct Object {
 /// # Errors
 /// When the URL cannot be parsed or its scheme is not supported.
 pub fn open(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
-    let bad = |reason: String| StoreError::BadUrl { url: url.to_owned(), reason };
+    let bad = |reason: String| StoreError::BadUrl {
+        url: url.to_owned(),
+        reason,
+    };
     let Some((scheme, rest)) = url.split_once("://") else {
         return Err(bad("it has no scheme".to_owned()));
     };
     if scheme != "file" {
-        return Err(StoreError::UnsupportedScheme { url: url.to_owned(), scheme: scheme.to_owned() });
+        return Err(StoreError::UnsupportedScheme {
+            url: url.to_owned(),
+            scheme: scheme.to_owned(),
+        });
     }
     if !rest.starts_with('/') {
         return Err(bad("a file's URL has three slashes".to_owned()));
@@ -115,12 +124,19 @@ pub fn open(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
 /// When the store cannot be listed.
 pub async fn list(prefix: &str) -> Result<Vec<Object>, StoreError> {
     let (store, path) = open(prefix)?;
-    let listing = || async { store.list(Some(&path)).try_collect::<Vec<ObjectMeta>>().await };
+    let listing = || async {
+        store
+            .list(Some(&path))
+            .try_collect::<Vec<ObjectMeta>>()
+            .await
+    };
     let found = match retried(prefix, listing).await {
         Err(StoreError::Missing { .. }) => Vec::new(),
         other => other?,
     };
-    let objects = found.into_iter().map(|meta| object(url_of(&meta.location), meta));
+    let objects = found
+        .into_iter()
+        .map(|meta| object(url_of(&meta.location), meta));
     let mut objects: Vec<Object> = objects.collect();
     objects.sort_by(|a, b| a.url.cmp(&b.url));
     Ok(objects)
@@ -156,7 +172,10 @@ pub(crate) async fn read_range(
     expected: &Object,
     range: Range<u64>,
 ) -> Result<Bytes, StoreError> {
-    let changed = |detail| StoreError::Changed { url: expected.url.clone(), detail };
+    let changed = |detail| StoreError::Changed {
+        url: expected.url.clone(),
+        detail,
+    };
     let attempt = || async {
         let options = GetOptions {
             range: Some(GetRange::Bounded(range.clone())),
@@ -169,7 +188,10 @@ pub(crate) async fn read_range(
     };
     let (size, bytes) = retried(&expected.url, attempt).await?;
     if size != expected.bytes {
-        return Err(changed(format!("{size} bytes now, {} then", expected.bytes)));
+        return Err(changed(format!(
+            "{size} bytes now, {} then",
+            expected.bytes
+        )));
     }
     if bytes.len() as u64 != range.end - range.start {
         return Err(changed(format!("it ends before byte {}", range.end)));
@@ -198,14 +220,26 @@ where
                 return Err(StoreError::Changed { url: url(), detail });
             }
             (Ok(Err(source)), None) => {
-                return Err(StoreError::Failed { url: url(), attempts, source });
-            }
-            (Err(_), None) => return Err(StoreError::Stalled { url: url(), attempts }),
-            (outcome, Some(wait)) => {
-                let failure = outcome.map_or_else(|late| late.to_string(), |done| match done {
-                    Ok(_) => String::new(),
-                    Err(error) => error.to_string(),
+                return Err(StoreError::Failed {
+                    url: url(),
+                    attempts,
+                    source,
                 });
+            }
+            (Err(_), None) => {
+                return Err(StoreError::Stalled {
+                    url: url(),
+                    attempts,
+                });
+            }
+            (outcome, Some(wait)) => {
+                let failure = outcome.map_or_else(
+                    |late| late.to_string(),
+                    |done| match done {
+                        Ok(_) => String::new(),
+                        Err(error) => error.to_string(),
+                    },
+                );
                 tracing::warn!(url = url(), attempts, failure, "reading again");
                 tokio::time::sleep(*wait).await;
             }
@@ -217,7 +251,11 @@ where
 /// its size counts.
 fn object(url: String, meta: ObjectMeta) -> Object {
     let etag = meta.e_tag.filter(|_| !url.starts_with("file://"));
-    Object { url, bytes: meta.size, etag }
+    Object {
+        url,
+        bytes: meta.size,
+        etag,
+    }
 }
 
 fn url_of(location: &Path) -> String {
@@ -230,7 +268,12 @@ mod tests {
 
     #[test]
     fn what_cannot_be_opened_says_why() {
-        let message = |url| open(url).err().map(|error| error.to_string()).unwrap_or_default();
+        let message = |url| {
+            open(url)
+                .err()
+                .map(|error| error.to_string())
+                .unwrap_or_default()
+        };
         assert!(message("s3://bucket/a.tar").contains("\"s3\" is not supported"));
         assert!(message("/data/a.tar").contains("no scheme"));
         assert!(message("file://data/a.tar").contains("three slashes"));
@@ -242,11 +285,21 @@ mod tests {
         for name in ["a b.tar", "50%.tar", "%41.tar", "c#1?.tar"] {
             std::fs::write(folder.path().join(name), name).expect("writes");
         }
-        let found = list(&format!("file://{}/", folder.path().display())).await.expect("lists");
+        let found = list(&format!("file://{}/", folder.path().display()))
+            .await
+            .expect("lists");
         assert_eq!(found.len(), 4);
         for object in found {
-            let bytes = read_if_present(&object.url).await.expect("reads").expect("exists");
-            assert!(object.url.replace("%25", "%").ends_with(std::str::from_utf8(&bytes).expect("text")));
+            let bytes = read_if_present(&object.url)
+                .await
+                .expect("reads")
+                .expect("exists");
+            assert!(
+                object
+                    .url
+                    .replace("%25", "%")
+                    .ends_with(std::str::from_utf8(&bytes).expect("text"))
+            );
             assert_eq!(head(&object.url).await.expect("heads"), object);
         }
     }
@@ -259,13 +312,22 @@ mod tests {
         let url = format!("file://{}", file.display());
         let object = head(&url).await.expect("heads");
         let (store, path) = open(&url).expect("opens");
-        let bytes = read_range(store.as_ref(), &path, &object, 10..20).await.expect("reads");
+        let bytes = read_range(store.as_ref(), &path, &object, 10..20)
+            .await
+            .expect("reads");
         assert_eq!(bytes, [7; 10].as_slice());
         std::fs::write(&file, [7; 99]).expect("writes");
-        let error = read_range(store.as_ref(), &path, &object, 10..20).await.expect_err("changed");
-        assert!(error.to_string().contains("99 bytes now, 100 then"), "{error}");
+        let error = read_range(store.as_ref(), &path, &object, 10..20)
+            .await
+            .expect_err("changed");
+        assert!(
+            error.to_string().contains("99 bytes now, 100 then"),
+            "{error}"
+        );
         std::fs::remove_file(&file).expect("removes");
-        let error = read_range(store.as_ref(), &path, &object, 10..20).await.expect_err("gone");
+        let error = read_range(store.as_ref(), &path, &object, 10..20)
+            .await
+            .expect_err("gone");
         assert!(matches!(error, StoreError::Missing { .. }));
     }
 }

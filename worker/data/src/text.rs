@@ -37,7 +37,9 @@ pub struct Tokenizer {
 
 impl std::fmt::Debug for Tokenizer {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Tokenizer").field("context_length", &self.context_length).finish()
+        f.debug_struct("Tokenizer")
+            .field("context_length", &self.context_length)
+            .finish()
     }
 }
 
@@ -56,9 +58,14 @@ impl Tokenizer {
             return Err(TextError::Vocabulary { given: vocab_size });
         }
         if context_length < 3 {
-            return Err(TextError::Context { given: context_length });
+            return Err(TextError::Context {
+                given: context_length,
+            });
         }
-        Ok(Self { bpe: Bpe::new(), context_length })
+        Ok(Self {
+            bpe: Bpe::new(),
+            context_length,
+        })
     }
 
     /// Tokens of a text at most.
@@ -81,7 +88,10 @@ impl Tokenizer {
         }
         tokens.truncate(self.context_length - 2);
         let ids = tokens.into_iter().map(|token| u32::from(token.to_u16()));
-        std::iter::once(Self::START).chain(ids).chain([Self::END]).collect()
+        std::iter::once(Self::START)
+            .chain(ids)
+            .chain([Self::END])
+            .collect()
     }
 }
 
@@ -90,7 +100,11 @@ fn clean(text: &str) -> String {
     let fixed = plsfix::fix_text(prefix(text, LONGEST_CAPTION), None);
     let once = html_escape::decode_html_entities(&fixed);
     let twice = html_escape::decode_html_entities(&once);
-    twice.split_whitespace().collect::<Vec<_>>().join(" ").to_lowercase()
+    twice
+        .split_whitespace()
+        .collect::<Vec<_>>()
+        .join(" ")
+        .to_lowercase()
 }
 
 /// The longest beginning of at most so many bytes.
@@ -112,15 +126,24 @@ mod tests {
         // From open_clip's own documentation and OpenAI's examples.
         assert_eq!(tokenizer.encode("Hi there"), [49406, 1883, 997, 49407]);
         assert_eq!(tokenizer.encode("a diagram"), [49406, 320, 22697, 49407]);
-        assert_eq!(tokenizer.encode("a photo of a cat"), [49406, 320, 1125, 539, 320, 2368, 49407]);
+        assert_eq!(
+            tokenizer.encode("a photo of a cat"),
+            [49406, 320, 1125, 539, 320, 2368, 49407]
+        );
         assert_eq!(tokenizer.encode(""), [49406, 49407]);
     }
 
     #[test]
     fn texts_are_cleaned_first() {
-        assert_eq!(clean("  Caf\u{c3}\u{a9}\n &amp;amp; \tBAR\u{a0}"), "caf\u{e9} & bar");
+        assert_eq!(
+            clean("  Caf\u{c3}\u{a9}\n &amp;amp; \tBAR\u{a0}"),
+            "caf\u{e9} & bar"
+        );
         let tokenizer = tokenizer(77);
-        assert_eq!(tokenizer.encode("Hi &amp;lt;\n there"), tokenizer.encode("hi < there"));
+        assert_eq!(
+            tokenizer.encode("Hi &amp;lt;\n there"),
+            tokenizer.encode("hi < there")
+        );
     }
 
     #[test]
@@ -137,7 +160,13 @@ mod tests {
 
     #[test]
     fn another_vocabulary_is_refused() {
-        assert_eq!(Tokenizer::new(77, 1000).err(), Some(TextError::Vocabulary { given: 1000 }));
-        assert_eq!(Tokenizer::new(2, VOCABULARY).err(), Some(TextError::Context { given: 2 }));
+        assert_eq!(
+            Tokenizer::new(77, 1000).err(),
+            Some(TextError::Vocabulary { given: 1000 })
+        );
+        assert_eq!(
+            Tokenizer::new(2, VOCABULARY).err(),
+            Some(TextError::Context { given: 2 })
+        );
     }
 }

@@ -174,16 +174,16 @@ fn vision(mut fields: Fields<'_>) -> VisionConfig {
     let image_size = fields.side("image_size", 224);
     if let Some(layers) = fields.stages("layers") {
         let heads = resnet_pool_heads(width, head_width);
-        if width % 2 != 0 {
+        if !width.is_multiple_of(2) {
             fields.fault("width", format!("{width} is odd; the stem halves it"));
         }
-        if (32 * width) % heads != 0 {
+        if !(32 * width).is_multiple_of(heads) {
             fields.fault(
                 "head_width",
                 format!("{head_width} does not divide 32 times width {width}"),
             );
         }
-        if image_size % 32 != 0 {
+        if !image_size.is_multiple_of(32) {
             fields.fault(
                 "image_size",
                 format!("{image_size} is not divisible by 32, as a ResNet needs"),
@@ -198,13 +198,13 @@ fn vision(mut fields: Fields<'_>) -> VisionConfig {
         };
     }
     let patch_size = fields.count("patch_size", Some(16));
-    if width % head_width != 0 {
+    if !width.is_multiple_of(head_width) {
         fields.fault(
             "head_width",
             format!("{head_width} does not divide width {width}"),
         );
     }
-    if image_size % patch_size != 0 {
+    if !image_size.is_multiple_of(patch_size) {
         fields.fault(
             "image_size",
             format!("{image_size} is not divisible by patch_size {patch_size}"),
@@ -225,7 +225,7 @@ fn vision(mut fields: Fields<'_>) -> VisionConfig {
 fn text(mut fields: Fields<'_>) -> TextConfig {
     let width = fields.count("width", Some(512));
     let heads = fields.count("heads", Some(8));
-    if width % heads != 0 {
+    if !width.is_multiple_of(heads) {
         fields.fault("heads", format!("{heads} does not divide width {width}"));
     }
     let config = TextConfig {

@@ -39,7 +39,10 @@ mod tests {
     fn an_order_takes_effect_once_at_its_step_or_the_first_after() {
         let mut boundary = Boundary::default();
         assert_eq!(boundary.due(directive(1, 5), Step(4)), None);
-        assert_eq!(boundary.due(directive(1, 5), Step(6)), Some(directive(1, 5)));
+        assert_eq!(
+            boundary.due(directive(1, 5), Step(6)),
+            Some(directive(1, 5))
+        );
         assert_eq!(boundary.due(directive(1, 5), Step(7)), None);
     }
 
@@ -47,7 +50,10 @@ mod tests {
     fn a_later_order_replaces_one_that_is_not_yet_due() {
         let mut boundary = Boundary::default();
         assert_eq!(boundary.due(directive(1, 100), Step(4)), None);
-        assert_eq!(boundary.due(directive(2, 0), Step(5)), Some(directive(2, 0)));
+        assert_eq!(
+            boundary.due(directive(2, 0), Step(5)),
+            Some(directive(2, 0))
+        );
         assert_eq!(boundary.due(directive(1, 100), Step(100)), None);
     }
 }

@@ -13,7 +13,9 @@ pub enum SessionError {
         url: String,
     },
     /// No answer in time.
-    #[error("the coordinator at {url} did not answer {call} for {waited:?}: {last}; check that it runs and that the address can be reached from here")]
+    #[error(
+        "the coordinator at {url} did not answer {call} for {waited:?}: {last}; check that it runs and that the address can be reached from here"
+    )]
     Unreachable {
         /// Its address.
         url: String,
@@ -36,7 +38,9 @@ pub enum SessionError {
     #[error("the coordinator's answer cannot be read: {0}; use the same build on both sides")]
     Unreadable(#[from] ConvertError),
     /// A configuration that this build cannot read.
-    #[error("the coordinator's configuration cannot be read: {0}; use the same build on both sides")]
+    #[error(
+        "the coordinator's configuration cannot be read: {0}; use the same build on both sides"
+    )]
     UnreadableConfig(String),
     /// The run is over.
     #[error("the run has ended: {reason}")]

@@ -1,8 +1,8 @@
 //! The heartbeat: reports progress, extends the lease, and takes the coordinator's orders.
 
 use crate::SessionError;
-use crate::shared::{Ended, Shared};
 use crate::session::{Client, Link};
+use crate::shared::{Ended, Shared};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
@@ -23,11 +23,17 @@ pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, pat
         match beat(&mut client, &link, &shared).await {
             Ok(()) => reached = Instant::now(),
             Err(SessionError::Refused { reason, .. }) => {
-                return shared.note_end(Ended { failed: true, reason });
+                return shared.note_end(Ended {
+                    failed: true,
+                    reason,
+                });
             }
             Err(error) if reached.elapsed() > patience => {
                 let reason = error.to_string();
-                return shared.note_end(Ended { failed: true, reason });
+                return shared.note_end(Ended {
+                    failed: true,
+                    reason,
+                });
             }
             Err(error) => tracing::debug!(%error, "heartbeat not delivered"),
         }
@@ -51,10 +57,20 @@ const LEASE_LOW_WATER: u64 = 32;
 async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
     let (steps, skips) = {
         let outbox = shared.outbox();
-        let steps: Vec<v1::StepReport> =
-            outbox.steps.iter().take(STEPS_A_REPORT).cloned().map(Into::into).collect();
-        let skips: Vec<v1::Skip> =
-            outbox.skips.iter().take(SKIPS_A_REPORT).cloned().map(Into::into).collect();
+        let steps: Vec<v1::StepReport> = outbox
+            .steps
+            .iter()
+            .take(STEPS_A_REPORT)
+            .cloned()
+            .map(Into::into)
+            .collect();
+        let skips: Vec<v1::Skip> = outbox
+            .skips
+            .iter()
+            .take(SKIPS_A_REPORT)
+            .cloned()
+            .map(Into::into)
+            .collect();
         (steps, skips)
     };
     let request = v1::ReportRequest {
@@ -70,7 +86,11 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
     {
         let mut outbox = shared.outbox();
         let acknowledged = Step(response.acknowledged_step);
-        while outbox.steps.front().is_some_and(|report| report.step <= acknowledged) {
+        while outbox
+            .steps
+            .front()
+            .is_some_and(|report| report.step <= acknowledged)
+        {
             outbox.steps.pop_front();
         }
         let skips = outbox.skips.len().min(response.acknowledged_skips as usize);
@@ -80,7 +100,10 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
         shared.note_directive(directive.into());
     }
     if let Some(ended) = response.ended {
-        shared.note_end(Ended { failed: ended.failed, reason: ended.reason });
+        shared.note_end(Ended {
+            failed: ended.failed,
+            reason: ended.reason,
+        });
     }
     Ok(())
 }
@@ -95,7 +118,9 @@ pub(crate) async fn extend_lease(
         fence: Some(link.fence(shared)),
         step: step.0,
     };
-    let response = link.once("ExtendLease", client.extend_lease(request)).await?;
+    let response = link
+        .once("ExtendLease", client.extend_lease(request))
+        .await?;
     let through = Step(response.through_step);
     shared.lease.send_if_modified(|lease| {
         let further = through > *lease;

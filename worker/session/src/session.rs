@@ -1,9 +1,9 @@
 //! The session's handle: what the training thread calls.
 
+use crate::SessionError;
 use crate::calls::call;
 use crate::reporter;
 use crate::shared::{Ended, Shared};
-use crate::SessionError;
 use std::future::Future;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -88,14 +88,18 @@ impl Session {
             .enable_all()
             .build()
             .map_err(SessionError::Runtime)?;
-        let bad_url = || SessionError::BadUrl { url: config.url.clone() };
+        let bad_url = || SessionError::BadUrl {
+            url: config.url.clone(),
+        };
         let endpoint = Endpoint::from_shared(config.url.clone()).map_err(|_| bad_url())?;
         if endpoint.uri().scheme().is_none() {
             return Err(bad_url());
         }
         let channel = {
             let _entered = runtime.enter();
-            endpoint.connect_timeout(Duration::from_secs(5)).connect_lazy()
+            endpoint
+                .connect_timeout(Duration::from_secs(5))
+                .connect_lazy()
         };
         let request = v1::JoinRequest {
             nonce: config.nonce.0,
@@ -127,7 +131,16 @@ impl Session {
             config: run,
         };
         let patience = config.patience;
-        Ok((Self { runtime, link, shared, patience, reporter }, joined))
+        Ok((
+            Self {
+                runtime,
+                link,
+                shared,
+                patience,
+                reporter,
+            },
+            joined,
+        ))
     }
 
     /// Waits until a generation with this worker is formed, and holds a first lease.
@@ -138,7 +151,9 @@ impl Session {
         let start = Instant::now();
         loop {
             let response = self.ask("GetWorld", |mut client, fence| async move {
-                client.get_world(v1::GetWorldRequest { fence: Some(fence) }).await
+                client
+                    .get_world(v1::GetWorldRequest { fence: Some(fence) })
+                    .await
             })?;
             match response.state {
                 Some(v1::get_world_response::State::World(wire)) => {
@@ -158,7 +173,9 @@ impl Session {
                 Some(v1::get_world_response::State::Ended(v1::Ended { failed, reason })) => {
                     return Err(SessionError::Ended { failed, reason });
                 }
-                Some(v1::get_world_response::State::Pending(pending)) if start.elapsed() > timeout => {
+                Some(v1::get_world_response::State::Pending(pending))
+                    if start.elapsed() > timeout =>
+                {
                     return Err(SessionError::NoWorld {
                         waited: timeout,
                         joined: pending.joined,
@@ -166,7 +183,11 @@ impl Session {
                     });
                 }
                 _ if start.elapsed() > timeout => {
-                    return Err(SessionError::NoWorld { waited: timeout, joined: 0, wanted: 0 });
+                    return Err(SessionError::NoWorld {
+                        waited: timeout,
+                        joined: 0,
+                        wanted: 0,
+                    });
                 }
                 _ => std::thread::sleep(WORLD_POLL),
             }
@@ -309,12 +330,10 @@ impl Session {
         }
         let outcome = match outcome {
             Outcome::Done => v1::leave_request::Outcome::Done(v1::Done {}),
-            Outcome::Failed { reason, blamed } => {
-                v1::leave_request::Outcome::Failed(v1::Failed {
-                    reason,
-                    blamed_rank: blamed.map(|rank| rank.0),
-                })
-            }
+            Outcome::Failed { reason, blamed } => v1::leave_request::Outcome::Failed(v1::Failed {
+                reason,
+                blamed_rank: blamed.map(|rank| rank.0),
+            }),
         };
         self.ask("Leave", move |mut client, fence| {
             let request = v1::LeaveRequest {
@@ -334,9 +353,10 @@ impl Session {
     where
         F: Future<Output = Result<Response<T>, Status>>,
     {
-        self.runtime.block_on(call(&self.link.url, name, self.patience, || {
-            request(self.link.client(), self.link.fence(&self.shared))
-        }))
+        self.runtime
+            .block_on(call(&self.link.url, name, self.patience, || {
+                request(self.link.client(), self.link.fence(&self.shared))
+            }))
     }
 }
 

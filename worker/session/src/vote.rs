@@ -72,7 +72,9 @@ impl Vote {
         let wire = v1::Vote::decode(bytes).map_err(|error| unreadable(&error.to_string()))?;
         let directive = wire.directive.ok_or_else(|| unreadable("no directive"))?;
         let lane_ends = wire.lane_ends.into_iter().map(|lane_end| {
-            let end = lane_end.end.ok_or_else(|| unreadable("a lane without its end"))?;
+            let end = lane_end
+                .end
+                .ok_or_else(|| unreadable("a lane without its end"))?;
             Ok((LaneId(lane_end.lane), end.into()))
         });
         Ok(Self {
@@ -94,7 +96,10 @@ impl Tally {
         let mut owners = vec![0_usize; lanes as usize];
         for (lane, end) in votes.iter().flat_map(|vote| &vote.lane_ends) {
             let Some(owner_count) = owners.get_mut(lane.index()) else {
-                return Err(VoteError::Lane { lane: *lane, owners: 0 });
+                return Err(VoteError::Lane {
+                    lane: *lane,
+                    owners: 0,
+                });
             };
             *owner_count += 1;
             cursors[lane.index()] = *end;
@@ -111,7 +116,9 @@ impl Tally {
             finite: votes.iter().all(|vote| vote.finite),
             directive,
             cursors,
-            sample_hash: votes.iter().fold(0, |sum, vote| sum.wrapping_add(vote.sample_hash)),
+            sample_hash: votes
+                .iter()
+                .fold(0, |sum, vote| sum.wrapping_add(vote.sample_hash)),
         })
     }
 }
@@ -122,7 +129,10 @@ mod tests {
     use twinspan_types::{CheckpointOrder, Epoch, Nonce, Step, Term};
 
     fn vote(lanes: &[u32], sequence: u64, finite: bool) -> Vote {
-        let end = Cursor { epoch: Epoch(2), passed: 7 };
+        let end = Cursor {
+            epoch: Epoch(2),
+            passed: 7,
+        };
         Vote {
             finite,
             directive: Directive {
@@ -157,11 +167,17 @@ mod tests {
         let (twice, none) = (LaneId(1), LaneId(2));
         assert_eq!(
             error(&[vote(&[0, 1], 1, true), vote(&[1, 2], 1, true)]),
-            VoteError::Lane { lane: twice, owners: 2 }
+            VoteError::Lane {
+                lane: twice,
+                owners: 2
+            }
         );
         assert_eq!(
             error(&[vote(&[0, 1], 1, true)]),
-            VoteError::Lane { lane: none, owners: 0 }
+            VoteError::Lane {
+                lane: none,
+                owners: 0
+            }
         );
     }
 }

@@ -78,7 +78,11 @@ impl EvalModel {
             .flat_map(|group| {
                 let norm = BatchNorm::Running(&self.buffers);
                 let batch = group.len() / picture;
-                to_vec(self.clip.embed_images(&weights, group, batch, norm).embeddings)
+                to_vec(
+                    self.clip
+                        .embed_images(&weights, group, batch, norm)
+                        .embeddings,
+                )
             })
             .collect()
     }
@@ -91,7 +95,11 @@ impl EvalModel {
         let mut embeddings = vec![0.0; texts.len() * e];
         let groups = texts.len().div_ceil(MICRO_BATCH);
         for group in group_by_length(texts, groups, self.tokenizer.context_length()) {
-            let rows = to_vec(self.clip.embed_texts(&weights, &group.ids, group.length).embeddings);
+            let rows = to_vec(
+                self.clip
+                    .embed_texts(&weights, &group.ids, group.length)
+                    .embeddings,
+            );
             for (row, embedding) in group.rows.iter().zip(rows.chunks(e)) {
                 embeddings[row * e..][..e].copy_from_slice(embedding);
             }

@@ -50,7 +50,9 @@ pub async fn retrieval(model: &EvalModel, set: &EvalSet) -> Result<RetrievalRepo
     let (mut images, mut pixels, mut captions) = (Vec::new(), Vec::new(), Vec::new());
     let picture = 3 * (model.image_size() as usize).pow(2);
     while let Some(sample) = reader.next().await? {
-        let Some(caption) = sample.caption else { continue };
+        let Some(caption) = sample.caption else {
+            continue;
+        };
         captions.push(model.tokenizer().encode(&caption));
         pixels.extend_from_slice(&sample.pixels);
         if pixels.len() >= BLOCK * picture {
@@ -92,7 +94,11 @@ fn recall(queries: &[f32], answers: &[f32], e: usize) -> Recall {
 pub(super) fn rank_of(scores: &[f32], right: usize) -> usize {
     let score = scores[right];
     let before = |(i, other): (usize, &f32)| *other > score || (*other == score && i < right);
-    scores.iter().enumerate().filter(|entry| before(*entry)).count()
+    scores
+        .iter()
+        .enumerate()
+        .filter(|entry| before(*entry))
+        .count()
 }
 
 #[cfg(test)]

@@ -80,15 +80,24 @@ pub async fn zero_shot(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotRepor
 fn class_embeddings(model: &EvalModel, set: &EvalSet) -> Vec<f32> {
     let e = model.embed_dim();
     let prompts = set.classes.iter().flat_map(|class| set.prompts(class));
-    let prompts: Vec<Vec<u32>> = prompts.map(|prompt| model.tokenizer().encode(&prompt)).collect();
+    let prompts: Vec<Vec<u32>> = prompts
+        .map(|prompt| model.tokenizer().encode(&prompt))
+        .collect();
     let embeddings = model.embed_texts(&prompts);
     let mut classes = Vec::with_capacity(set.classes.len() * e);
     for prompts in embeddings.chunks(e * set.templates.len().max(1)) {
         let mut mean = vec![0.0_f32; e];
         for prompt in prompts.chunks(e) {
-            mean.iter_mut().zip(prompt).for_each(|(mean, value)| *mean += value);
+            mean.iter_mut()
+                .zip(prompt)
+                .for_each(|(mean, value)| *mean += value);
         }
-        let norm = mean.iter().map(|value| value * value).sum::<f32>().sqrt().max(1e-12);
+        let norm = mean
+            .iter()
+            .map(|value| value * value)
+            .sum::<f32>()
+            .sqrt()
+            .max(1e-12);
         classes.extend(mean.iter().map(|value| value / norm));
     }
     classes

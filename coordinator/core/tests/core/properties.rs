@@ -108,7 +108,11 @@ impl Party {
     fn is_at_work(&self) -> bool {
         let generation = |worker: &Worker| worker.world.as_ref().map(|world| world.generation);
         let first = generation(&self.workers[0]);
-        first.is_some() && self.workers.iter().all(|worker| generation(worker) == first)
+        first.is_some()
+            && self
+                .workers
+                .iter()
+                .all(|worker| generation(worker) == first)
     }
 
     fn apply(&mut self, op: Op) {
@@ -123,7 +127,8 @@ impl Party {
             }
             Op::Step => self.step(),
             Op::Heartbeat(worker) => {
-                let request = self.workers[worker].report_request(self.step, Vec::new(), Vec::new());
+                let request =
+                    self.workers[worker].report_request(self.step, Vec::new(), Vec::new());
                 let _ = self.rig.ask(request);
             }
             Op::Parts(worker) => {
@@ -178,7 +183,9 @@ impl Party {
         self.step += 1;
         let request = self.workers[0].report_request(
             self.step,
-            (self.step.saturating_sub(3).max(1)..=self.step).map(step_report).collect(),
+            (self.step.saturating_sub(3).max(1)..=self.step)
+                .map(step_report)
+                .collect(),
             Vec::new(),
         );
         if let Ok(twinspan_coordinator_core::Response::Report(reply)) = self.rig.ask(request)
@@ -191,7 +198,9 @@ impl Party {
             && order.at_step.0 <= self.step
         {
             self.done = Some(order.precedence());
-            self.writing = order.checkpoint.map(|checkpoint| (self.step, checkpoint.attempt));
+            self.writing = order
+                .checkpoint
+                .map(|checkpoint| (self.step, checkpoint.attempt));
         }
     }
 
@@ -238,14 +247,28 @@ impl Party {
             Kind::Parts => return,
             // Leaving twice is allowed to a worker whose seat is free again.
             Kind::Leave if matches!(forgery, Forgery::Stranger | Forgery::Secret) => return,
-            Kind::Leave => Request::Leave(Leave { fence, outcome: LeaveOutcome::Done }),
+            Kind::Leave => Request::Leave(Leave {
+                fence,
+                outcome: LeaveOutcome::Done,
+            }),
         };
-        while self.rig.core.next_deadline().is_some_and(|at| at <= self.rig.now) {
+        while self
+            .rig
+            .core
+            .next_deadline()
+            .is_some_and(|at| at <= self.rig.now)
+        {
             self.rig.event(Event::Tick);
         }
         let before = self.rig.core.status();
-        self.rig.ask(request).expect_err("a forged message was taken");
-        assert_eq!(self.rig.core.status(), before, "a forged message changed something");
+        self.rig
+            .ask(request)
+            .expect_err("a forged message was taken");
+        assert_eq!(
+            self.rig.core.status(),
+            before,
+            "a forged message changed something"
+        );
     }
 }
 
@@ -285,6 +308,9 @@ fn an_undisturbed_party_reaches_the_last_step() {
     party.rig.complete_writes();
     assert!(matches!(
         party.rig.outcome,
-        Some(twinspan_coordinator_core::Outcome::Ended { step: Step(STEPS), .. })
+        Some(twinspan_coordinator_core::Outcome::Ended {
+            step: Step(STEPS),
+            ..
+        })
     ));
 }

@@ -9,7 +9,7 @@ use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
     CheckpointName, Cursor, Directive, Fact, Fence, Generation, Join, Manifest, Nonce, Part,
     PartsStored, Phase, Rank, Report, ServiceError, SessionSecret, Skip, Step, StepMetrics,
-    StepReport, Term, World, WorldSize, WorldState, WorkerId,
+    StepReport, Term, WorkerId, World, WorldSize, WorldState,
 };
 
 pub const LANES: u32 = 8;
@@ -24,7 +24,11 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         lanes: LANES,
         lane_group: 1,
         workers: WorldSize(workers),
-        checkpoint: CheckpointConfig { every_steps, keep_last: 2, keep_every: 0 },
+        checkpoint: CheckpointConfig {
+            every_steps,
+            keep_last: 2,
+            keep_every: 0,
+        },
         heartbeat_timeout: TIMEOUT,
         join_timeout: Duration::from_secs(60),
         max_skip_fraction: 0.1,
@@ -88,15 +92,22 @@ impl Rig {
         let mut generation = Generation(0);
         for fact in &self.log {
             match fact {
-                Fact::WorldFormed { generation: formed, .. } => generation = *formed,
+                Fact::WorldFormed {
+                    generation: formed, ..
+                } => generation = *formed,
                 Fact::CheckpointCommitted { name, .. } => kept.push(*name),
                 Fact::CheckpointRetired { name } => kept.retain(|known| known != name),
                 Fact::TermOpened { .. } | Fact::RunEnded { .. } => {}
             }
         }
         let latest = kept.last().map(|name| self.manifests[name].clone());
-        let recovered =
-            Recovered { term: self.term, generation, latest, kept, skips: Vec::new() };
+        let recovered = Recovered {
+            term: self.term,
+            generation,
+            latest,
+            kept,
+            skips: Vec::new(),
+        };
         let seed = [u8::try_from(self.term.0 % 251).unwrap(); 32];
         self.core = Core::new(self.config.clone(), recovered, seed, self.now);
         self.writes.clear();
@@ -107,7 +118,9 @@ impl Rig {
     pub fn ask(&mut self, request: Request) -> Result<Response, ServiceError> {
         let token = Token(self.next_token);
         self.next_token += 1;
-        let actions = self.core.handle(self.now, Event::Request { token, request });
+        let actions = self
+            .core
+            .handle(self.now, Event::Request { token, request });
         let mut replies = self.apply(actions);
         assert_eq!(replies.len(), 1, "one reply to one request");
         let (answered, reply) = replies.remove(0);
@@ -170,7 +183,10 @@ impl Rig {
         let mut replies = Vec::new();
         for action in actions {
             let is_reply = matches!(action, Action::Reply(..));
-            assert!(is_reply || self.outcome.is_none(), "{action:?} after the end");
+            assert!(
+                is_reply || self.outcome.is_none(),
+                "{action:?} after the end"
+            );
             match action {
                 Action::Reply(token, reply) => {
                     self.check_reply(&reply);
@@ -216,14 +232,30 @@ impl Rig {
 
     fn check_fact(&self, fact: &Fact) {
         match fact {
-            Fact::WorldFormed { generation, members, lanes, .. } => {
+            Fact::WorldFormed {
+                generation,
+                members,
+                lanes,
+                ..
+            } => {
                 let before = self.generations().into_iter().max();
-                assert!(before.is_none_or(|before| before < *generation), "a generation fell");
+                assert!(
+                    before.is_none_or(|before| before < *generation),
+                    "a generation fell"
+                );
                 assert_eq!(lanes.ranks().len(), LANES as usize);
-                assert!(lanes.ranks().iter().all(|rank| rank.index() < members.len()));
+                assert!(
+                    lanes
+                        .ranks()
+                        .iter()
+                        .all(|rank| rank.index() < members.len())
+                );
             }
             Fact::CheckpointCommitted { name, .. } => {
-                assert!(self.manifests.contains_key(name), "a record before its manifest");
+                assert!(
+                    self.manifests.contains_key(name),
+                    "a record before its manifest"
+                );
             }
             Fact::TermOpened { .. } | Fact::CheckpointRetired { .. } | Fact::RunEnded { .. } => {}
         }
@@ -233,7 +265,10 @@ impl Rig {
         let directive = match reply {
             Ok(Response::Report(reply)) => reply.directive,
             Ok(Response::World(WorldState::Formed(world))) => {
-                assert!(self.generations().contains(&world.generation), "an unlogged world");
+                assert!(
+                    self.generations().contains(&world.generation),
+                    "an unlogged world"
+                );
                 return self.note_directive(world.directive);
             }
             Ok(Response::Parts { committed: true }) => None,
@@ -247,12 +282,16 @@ impl Rig {
     }
 
     fn note_directive(&mut self, directive: Directive) {
-        let known = *self.directives.entry(directive.precedence()).or_insert(directive);
+        let known = *self
+            .directives
+            .entry(directive.precedence())
+            .or_insert(directive);
         assert_eq!(known, directive, "one number, two orders");
     }
 
     pub fn note_stored(&mut self, attempt: Nonce, step: Step, parts: &[Part]) {
-        self.stored.extend(parts.iter().map(|part| (attempt, step, part.name.clone())));
+        self.stored
+            .extend(parts.iter().map(|part| (attempt, step, part.name.clone())));
     }
 }
 
@@ -272,7 +311,11 @@ impl Worker {
             term: Term(0),
             generation: Generation(0),
         };
-        Self { nonce: Nonce(nonce), fence, world: None }
+        Self {
+            nonce: Nonce(nonce),
+            fence,
+            world: None,
+        }
     }
 
     pub fn join_request(&self, build: &str) -> Request {
@@ -317,7 +360,9 @@ impl Worker {
     }
 
     pub fn rank(&self) -> Option<Rank> {
-        self.world.as_ref().and_then(|world| world.rank_of(&self.fence.worker))
+        self.world
+            .as_ref()
+            .and_then(|world| world.rank_of(&self.fence.worker))
     }
 
     pub fn report_request(&self, step: u64, steps: Vec<StepReport>, skips: Vec<Skip>) -> Request {
@@ -334,13 +379,26 @@ impl Worker {
 
     pub fn parts_request(&self, step: u64, attempt: Nonce) -> PartsStored {
         let (rank, world) = (self.rank().unwrap(), self.world.as_ref().unwrap());
-        let part = |name| Part { name, bytes: 1, sha256: "ab".to_owned() };
+        let part = |name| Part {
+            name,
+            bytes: 1,
+            sha256: "ab".to_owned(),
+        };
         PartsStored {
             fence: self.fence.clone(),
             step: Step(step),
             attempt,
-            parts: Manifest::files_of(rank, world.size()).into_iter().map(part).collect(),
-            cursors: vec![Cursor { passed: step, ..Cursor::default() }; LANES as usize],
+            parts: Manifest::files_of(rank, world.size())
+                .into_iter()
+                .map(part)
+                .collect(),
+            cursors: vec![
+                Cursor {
+                    passed: step,
+                    ..Cursor::default()
+                };
+                LANES as usize
+            ],
         }
     }
 }

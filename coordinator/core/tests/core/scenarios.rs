@@ -23,7 +23,10 @@ impl Crew {
         }
         rig.complete_writes();
         for worker in &mut workers {
-            assert!(matches!(worker.get_world(&mut rig).unwrap(), WorldState::Formed(_)));
+            assert!(matches!(
+                worker.get_world(&mut rig).unwrap(),
+                WorldState::Formed(_)
+            ));
         }
         Self { rig, workers }
     }
@@ -41,7 +44,11 @@ impl Crew {
     fn step(&mut self, from: u64, to: u64) -> Directive {
         let mut order = None;
         for worker in 0..self.workers.len() {
-            let fresh = if worker == 0 { (from..=to).collect() } else { Vec::new() };
+            let fresh = if worker == 0 {
+                (from..=to).collect()
+            } else {
+                Vec::new()
+            };
             order = self.report(worker, to, fresh).directive;
         }
         order.unwrap()
@@ -69,7 +76,10 @@ impl Crew {
 
     fn leave(&mut self, worker: usize, outcome: LeaveOutcome) {
         let fence = self.workers[worker].fence.clone();
-        assert_eq!(self.rig.ask(Request::Leave(Leave { fence, outcome })), Ok(Response::Left));
+        assert_eq!(
+            self.rig.ask(Request::Leave(Leave { fence, outcome })),
+            Ok(Response::Left)
+        );
     }
 
     fn failure(&self) -> &str {
@@ -97,7 +107,12 @@ fn another_build_and_one_worker_too_many_are_refused() {
     assert!(matches!(other, Err(ServiceError::BuildMismatch { .. })));
     rig.ask(Worker::new(2).join_request("build")).unwrap();
     let third = rig.ask(Worker::new(3).join_request("build"));
-    assert_eq!(third, Err(ServiceError::Full { wanted: WorldSize(2) }));
+    assert_eq!(
+        third,
+        Err(ServiceError::Full {
+            wanted: WorldSize(2)
+        })
+    );
 }
 
 #[test]
@@ -105,10 +120,18 @@ fn a_world_is_seen_only_after_its_record_is_logged() {
     let mut rig = Rig::new(config(1, 10, 5));
     let mut worker = Worker::new(1);
     worker.join(&mut rig).unwrap();
-    assert!(matches!(worker.get_world(&mut rig), Ok(WorldState::Pending { .. })));
+    assert!(matches!(
+        worker.get_world(&mut rig),
+        Ok(WorldState::Pending { .. })
+    ));
     assert!(rig.complete_write());
-    let Ok(WorldState::Formed(world)) = worker.get_world(&mut rig) else { panic!("no world") };
-    assert_eq!((world.start, world.restore, world.cursors.len()), (Step(0), None, LANES as usize));
+    let Ok(WorldState::Formed(world)) = worker.get_world(&mut rig) else {
+        panic!("no world")
+    };
+    assert_eq!(
+        (world.start, world.restore, world.cursors.len()),
+        (Step(0), None, LANES as usize)
+    );
     assert_eq!(world.directive.at_step, Step(5));
 }
 
@@ -118,7 +141,10 @@ fn a_checkpoint_exists_when_its_record_does_and_the_next_is_ordered() {
     let order = crew.step(1, 5);
     let attempt = order.checkpoint.unwrap().attempt;
     assert_eq!(crew.store(0, 5, attempt), Ok(false));
-    assert!(!crew.rig.complete_write(), "nothing is written while a part is missing");
+    assert!(
+        !crew.rig.complete_write(),
+        "nothing is written while a part is missing"
+    );
     assert_eq!(crew.store(1, 5, attempt), Ok(false));
     assert!(crew.rig.complete_write(), "the manifest");
     assert_eq!(crew.store(1, 5, attempt), Ok(false));
@@ -144,7 +170,10 @@ fn a_checkpoint_waits_for_the_report_of_its_step() {
 fn parts_that_were_not_ordered_or_belong_to_another_rank_are_refused() {
     let mut crew = Crew::at_work(2, 20, 5);
     let order = crew.step(1, 5);
-    assert!(matches!(crew.store(0, 5, Nonce(77)), Err(ServiceError::Invalid { .. })));
+    assert!(matches!(
+        crew.store(0, 5, Nonce(77)),
+        Err(ServiceError::Invalid { .. })
+    ));
     let attempt = order.checkpoint.unwrap().attempt;
     let mut stored = crew.workers[0].parts_request(5, attempt);
     stored.fence = crew.workers[1].fence.clone();
@@ -182,7 +211,10 @@ fn a_run_ends_when_its_last_checkpoint_exists_and_all_have_left() {
     assert_eq!(crew.rig.outcome, None, "not before the record");
     crew.rig.complete_writes();
     assert_eq!(crew.rig.log.last(), Some(&Fact::RunEnded { step: Step(7) }));
-    assert!(matches!(crew.rig.outcome, Some(Outcome::Ended { step: Step(7), .. })));
+    assert!(matches!(
+        crew.rig.outcome,
+        Some(Outcome::Ended { step: Step(7), .. })
+    ));
     assert_eq!(crew.rig.metrics, (1..=7).map(Step).collect::<Vec<_>>());
 }
 
@@ -193,28 +225,50 @@ fn a_stop_checkpoints_at_the_next_boundary_and_the_run_goes_on_from_there() {
     assert_eq!(crew.rig.ask(Request::Stop), Ok(Response::Stopping));
     crew.rig.event(Event::StopRequested);
     let order = crew.step(4, 4);
-    assert_eq!((order.sequence, order.stop, order.at_step), (2, true, Step(0)));
+    assert_eq!(
+        (order.sequence, order.stop, order.at_step),
+        (2, true, Step(0))
+    );
     crew.checkpoint(4, order);
     crew.leave(0, LeaveOutcome::Done);
     crew.leave(1, LeaveOutcome::Done);
-    assert!(matches!(crew.rig.outcome, Some(Outcome::Stopped { step: Step(4), .. })));
+    assert!(matches!(
+        crew.rig.outcome,
+        Some(Outcome::Stopped { step: Step(4), .. })
+    ));
 
     crew.rig.restart();
     let mut again = Worker::new(9);
     again.join(&mut crew.rig).unwrap();
     Worker::new(8).join(&mut crew.rig).unwrap();
     crew.rig.complete_writes();
-    let Ok(WorldState::Formed(world)) = again.get_world(&mut crew.rig) else { panic!() };
-    assert_eq!((world.start, world.generation.0, world.term.0), (Step(4), 2, 2));
+    let Ok(WorldState::Formed(world)) = again.get_world(&mut crew.rig) else {
+        panic!()
+    };
+    assert_eq!(
+        (world.start, world.generation.0, world.term.0),
+        (Step(4), 2, 2)
+    );
     assert_eq!(world.cursors[0].passed, 4);
-    assert!(world.restore.unwrap().starts_with("checkpoints/step-00000004-"));
+    assert!(
+        world
+            .restore
+            .unwrap()
+            .starts_with("checkpoints/step-00000004-")
+    );
 }
 
 #[test]
 fn a_stop_before_a_world_ends_at_once() {
     let mut rig = Rig::new(config(2, 10, 5));
     rig.event(Event::StopRequested);
-    assert!(matches!(rig.outcome, Some(Outcome::Stopped { step: Step(0), checkpoint: None })));
+    assert!(matches!(
+        rig.outcome,
+        Some(Outcome::Stopped {
+            step: Step(0),
+            checkpoint: None
+        })
+    ));
 }
 
 #[test]
@@ -228,9 +282,22 @@ fn a_silent_rank_fails_the_run_by_name_and_the_others_are_told() {
     }
     let ended = crew.report(0, 5, Vec::new()).ended.unwrap();
     assert!(ended.failed);
-    crew.leave(0, LeaveOutcome::Failed { reason: "told".to_owned(), blamed: None });
+    crew.leave(
+        0,
+        LeaveOutcome::Failed {
+            reason: "told".to_owned(),
+            blamed: None,
+        },
+    );
     let reason = crew.failure();
-    for word in ["rank 1", "w1-2", "host2", "step 5", "Compute", "checkpoints/step-00000005"] {
+    for word in [
+        "rank 1",
+        "w1-2",
+        "host2",
+        "step 5",
+        "Compute",
+        "checkpoints/step-00000005",
+    ] {
         assert!(reason.contains(word), "{word} in {reason}");
     }
 }
@@ -271,11 +338,20 @@ fn a_failed_rank_names_itself_or_the_one_it_blames() {
     crew.leave(0, LeaveOutcome::Failed { reason, blamed });
     let reason = crew.failure();
     assert!(reason.starts_with("rank 1 (worker w1-2"), "{reason}");
-    assert!(reason.contains("rank 0 reports: connection reset"), "{reason}");
+    assert!(
+        reason.contains("rank 0 reports: connection reset"),
+        "{reason}"
+    );
 
     let mut crew = Crew::at_work(1, 100, 50);
     let reason = "out of memory".to_owned();
-    crew.leave(0, LeaveOutcome::Failed { reason, blamed: None });
+    crew.leave(
+        0,
+        LeaveOutcome::Failed {
+            reason,
+            blamed: None,
+        },
+    );
     assert!(crew.failure().contains("failed: out of memory"));
 }
 
@@ -289,7 +365,9 @@ fn too_few_workers_in_time_is_a_failure_that_counts_them() {
         let _ = worker.get_world(&mut rig);
     }
     rig.pass(Duration::from_secs(10));
-    let Some(Outcome::Failed { reason }) = &rig.outcome else { panic!("{:?}", rig.outcome) };
+    let Some(Outcome::Failed { reason }) = &rig.outcome else {
+        panic!("{:?}", rig.outcome)
+    };
     assert!(reason.starts_with("1 of 2 workers joined"), "{reason}");
 }
 
@@ -303,7 +381,10 @@ fn a_seat_of_a_silent_worker_is_free_again_before_a_world() {
         rig.pass(Duration::from_millis(250));
         let _ = alive.get_world(&mut rig);
     }
-    assert!(matches!(dead.get_world(&mut rig), Err(ServiceError::NotJoined { .. })));
+    assert!(matches!(
+        dead.get_world(&mut rig),
+        Err(ServiceError::NotJoined { .. })
+    ));
     assert_eq!(rig.core.status().ranks.len(), 1);
 }
 
@@ -336,8 +417,18 @@ fn skips_beyond_the_allowed_share_fail_the_run_with_the_list() {
         assert_eq!((reply.acknowledged_skips, reply.ended), (10, None));
     }
     let ended = send(vec![skip(10, 0)]).ended.unwrap();
-    assert!(ended.reason.starts_with("11 of 100 samples"), "{}", ended.reason);
-    assert!(ended.reason.contains("s.tar: k10: CorruptImage: bad marker"), "{}", ended.reason);
+    assert!(
+        ended.reason.starts_with("11 of 100 samples"),
+        "{}",
+        ended.reason
+    );
+    assert!(
+        ended
+            .reason
+            .contains("s.tar: k10: CorruptImage: bad marker"),
+        "{}",
+        ended.reason
+    );
     assert_eq!(crew.rig.skips.len(), 21, "recorded once each");
 }
 
@@ -346,7 +437,9 @@ fn a_lease_reaches_ahead_but_not_past_the_last_step() {
     let mut crew = Crew::at_work(1, 100, 50);
     let fence = crew.workers[0].fence.clone();
     for (step, through) in [(0, 64), (20, 84), (10, 84), (90, 100), (u64::MAX, 100)] {
-        let lease = crew.rig.ask(Request::ExtendLease(fence.clone(), Step(step)));
+        let lease = crew
+            .rig
+            .ask(Request::ExtendLease(fence.clone(), Step(step)));
         assert_eq!(lease, Ok(Response::Lease(Step(through))));
     }
 }

@@ -85,7 +85,10 @@ fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
     let name = top.required_string("run", "my-first-run");
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
     if !name.chars().all(allowed) || name.starts_with('.') {
-        top.fault("run", format!("{name:?} may hold letters, digits, - _ . and not start with a dot"));
+        top.fault(
+            "run",
+            format!("{name:?} may hold letters, digits, - _ . and not start with a dot"),
+        );
     }
     let output = top.string("output").unwrap_or_else(|| "runs".to_owned());
     let output = url_of_path(&output);
@@ -143,13 +146,19 @@ fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
             texts
         }
         Some(other) => {
-            section.fault("train", format!("{other} is neither a URL nor a list of URLs"));
+            section.fault(
+                "train",
+                format!("{other} is neither a URL nor a list of URLs"),
+            );
             Vec::new()
         }
         None => Vec::new(),
     };
     if patterns.is_empty() {
-        section.fault("train", "names no shards; give for example train: shards/{00000..00009}.tar");
+        section.fault(
+            "train",
+            "names no shards; give for example train: shards/{00000..00009}.tar",
+        );
     }
     let mut urls = Vec::new();
     for pattern in patterns {
@@ -195,7 +204,10 @@ fn optimizer(mut section: Section<'_>) -> OptimizerConfig {
     );
     let cooldown = section.integer("cooldown", 0);
     if schedule == Schedule::ConstCooldown && cooldown == 0 {
-        section.fault("cooldown", "is missing; schedule const-cooldown needs its steps");
+        section.fault(
+            "cooldown",
+            "is missing; schedule const-cooldown needs its steps",
+        );
     }
     if schedule != Schedule::ConstCooldown && cooldown > 0 {
         section.fault("cooldown", "belongs to schedule const-cooldown only");
@@ -231,12 +243,17 @@ fn checkpoint(mut section: Section<'_>) -> CheckpointConfig {
 fn cluster(mut section: Section<'_>) -> ClusterConfig {
     let config = ClusterConfig {
         workers: WorldSize(section.count("workers", 1)),
-        listen: section.string("listen").unwrap_or_else(|| "127.0.0.1:0".to_owned()),
+        listen: section
+            .string("listen")
+            .unwrap_or_else(|| "127.0.0.1:0".to_owned()),
         heartbeat_timeout: section.duration("heartbeat_timeout", Duration::from_secs(5)),
         step_timeout: section.duration("step_timeout", Duration::from_secs(120)),
         join_timeout: section.duration("join_timeout", Duration::from_secs(120)),
     };
-    let port = config.listen.rsplit_once(':').and_then(|(_, port)| port.parse::<u16>().ok());
+    let port = config
+        .listen
+        .rsplit_once(':')
+        .and_then(|(_, port)| port.parse::<u16>().ok());
     if port.is_none() {
         section.fault("listen", format!("{:?} is not host:port", config.listen));
     }
@@ -257,11 +274,17 @@ fn eval(mut section: Section<'_>, folder: &Folder<'_>) -> EvalConfig {
 fn fit(config: &RunConfig, top: &Section<'_>) {
     let (lanes, batch) = (config.data.lanes, config.train.global_batch);
     if !batch.is_multiple_of(lanes) {
-        top.fault("data.lanes", format!("{lanes} does not divide global_batch {batch}"));
+        top.fault(
+            "data.lanes",
+            format!("{lanes} does not divide global_batch {batch}"),
+        );
     }
     let group = config.data.lane_group;
     if !lanes.is_multiple_of(group) {
-        top.fault("data.lane_group", format!("{group} does not divide data.lanes {lanes}"));
+        top.fault(
+            "data.lane_group",
+            format!("{group} does not divide data.lanes {lanes}"),
+        );
     } else if config.cluster.workers > config.max_workers() {
         let (workers, most) = (config.cluster.workers, config.max_workers());
         top.fault(
@@ -271,7 +294,10 @@ fn fit(config: &RunConfig, top: &Section<'_>) {
     }
     let (warmup, steps) = (config.optimizer.warmup, config.train.steps.0);
     if warmup >= steps && warmup > 0 {
-        top.fault("optimizer.warmup", format!("{warmup} leaves nothing of train.steps {steps}"));
+        top.fault(
+            "optimizer.warmup",
+            format!("{warmup} leaves nothing of train.steps {steps}"),
+        );
     }
 }
 
@@ -287,13 +313,21 @@ pub fn expand_braces(pattern: &str) -> Result<Vec<String>, String> {
         .find('}')
         .map(|offset| open + offset)
         .ok_or_else(|| format!("{pattern:?} opens a brace and does not close it"))?;
-    let (before, inside, after) = (&pattern[..open], &pattern[open + 1..close], &pattern[close + 1..]);
+    let (before, inside, after) = (
+        &pattern[..open],
+        &pattern[open + 1..close],
+        &pattern[close + 1..],
+    );
     let choices = alternatives(inside).ok_or_else(|| {
         format!("{{{inside}}} in {pattern:?} is neither a list {{a,b}} nor a range {{000..012}}")
     })?;
     let mut expanded = Vec::new();
     for rest in expand_braces(after)? {
-        expanded.extend(choices.iter().map(|choice| format!("{before}{choice}{rest}")));
+        expanded.extend(
+            choices
+                .iter()
+                .map(|choice| format!("{before}{choice}{rest}")),
+        );
     }
     expanded.sort();
     Ok(expanded)
@@ -305,11 +339,17 @@ const MOST_ALTERNATIVES: u64 = 10_000_000;
 fn alternatives(inside: &str) -> Option<Vec<String>> {
     if let Some((first, last)) = inside.split_once("..") {
         let (from, to): (u64, u64) = (first.parse().ok()?, last.parse().ok()?);
-        let width = if first.starts_with('0') { first.len() } else { 0 };
+        let width = if first.starts_with('0') {
+            first.len()
+        } else {
+            0
+        };
         let range = (from <= to && to - from < MOST_ALTERNATIVES).then_some(from..=to)?;
         return Some(range.map(|n| format!("{n:0width$}")).collect());
     }
-    inside.contains(',').then(|| inside.split(',').map(str::to_owned).collect())
+    inside
+        .contains(',')
+        .then(|| inside.split(',').map(str::to_owned).collect())
 }
 
 #[cfg(test)]

@@ -92,7 +92,10 @@ impl<'f> Section<'f> {
 
     pub(super) fn required_string(&mut self, key: &'static str, example: &str) -> String {
         if !self.values.contains_key(key) {
-            self.fault(key, format!("is missing; give for example {key}: {example}"));
+            self.fault(
+                key,
+                format!("is missing; give for example {key}: {example}"),
+            );
         }
         self.string(key).unwrap_or_default()
     }
@@ -112,15 +115,20 @@ impl<'f> Section<'f> {
     /// A positive number that fits 32 bits.
     pub(super) fn count(&mut self, key: &'static str, default: u32) -> u32 {
         self.read(key, "a whole number from 1 to 4294967295", |value| {
-            value.as_u64().and_then(|n| u32::try_from(n).ok()).filter(|n| *n > 0)
+            value
+                .as_u64()
+                .and_then(|n| u32::try_from(n).ok())
+                .filter(|n| *n > 0)
         })
         .unwrap_or(default)
     }
 
     pub(super) fn number(&mut self, key: &'static str, default: f64, range: Range) -> f64 {
         let expected = format!("a number {}", range.words);
-        self.read(key, &expected, |value| value.as_f64().filter(|x| (range.holds)(*x)))
-            .unwrap_or(default)
+        self.read(key, &expected, |value| {
+            value.as_f64().filter(|x| (range.holds)(*x))
+        })
+        .unwrap_or(default)
     }
 
     /// Seconds, or a number with `ms`, `s`, `m` or `h`.
@@ -131,7 +139,8 @@ impl<'f> Section<'f> {
 
     /// Bytes, or a number with `KiB`, `MiB` or `GiB`.
     pub(super) fn bytes(&mut self, key: &'static str, default: u64) -> u64 {
-        self.read(key, "a size such as 256MiB", parse_bytes).unwrap_or(default)
+        self.read(key, "a size such as 256MiB", parse_bytes)
+            .unwrap_or(default)
     }
 
     pub(super) fn one_of<T: Copy>(
@@ -144,7 +153,10 @@ impl<'f> Section<'f> {
         let expected = format!("one of {}", names.join(", "));
         self.read(key, &expected, |value| {
             let text = value.as_str()?;
-            choices.iter().find(|(name, _)| *name == text).map(|(_, choice)| *choice)
+            choices
+                .iter()
+                .find(|(name, _)| *name == text)
+                .map(|(_, choice)| *choice)
         })
         .unwrap_or(default)
     }
@@ -201,7 +213,9 @@ fn kind(value: &Value) -> &'static str {
 
 fn split_unit(text: &str) -> Option<(f64, &str)> {
     let text = text.trim();
-    let end = text.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(text.len());
+    let end = text
+        .find(|c: char| !c.is_ascii_digit() && c != '.')
+        .unwrap_or(text.len());
     let number: f64 = text[..end].parse().ok()?;
     Some((number, text[end..].trim()))
 }
@@ -219,7 +233,9 @@ fn parse_duration(value: &Value) -> Option<Duration> {
         "h" => number * 3600.0,
         _ => return None,
     };
-    Duration::try_from_secs_f64(seconds).ok().filter(|time| !time.is_zero())
+    Duration::try_from_secs_f64(seconds)
+        .ok()
+        .filter(|time| !time.is_zero())
 }
 
 fn parse_bytes(value: &Value) -> Option<u64> {
@@ -236,14 +252,19 @@ fn parse_bytes(value: &Value) -> Option<u64> {
         _ => return None,
     };
     let bytes = number * scale;
-    (bytes >= 1.0 && bytes < 9e18).then_some(bytes as u64)
+    (1.0..9e18).contains(&bytes).then_some(bytes as u64)
 }
 
 /// The known key that a misspelt one most likely meant.
 fn nearest<'k>(key: &str, known: &[&'k str]) -> Option<&'k str> {
     let limit = 1 + key.len() / 4;
-    let distances = known.iter().map(|candidate| (edit_distance(key, candidate), *candidate));
-    distances.filter(|(distance, _)| *distance <= limit).min().map(|(_, known)| known)
+    let distances = known
+        .iter()
+        .map(|candidate| (edit_distance(key, candidate), *candidate));
+    distances
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, known)| known)
 }
 
 fn edit_distance(a: &str, b: &str) -> usize {

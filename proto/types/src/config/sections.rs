@@ -170,9 +170,21 @@ impl RunConfig {
         let pairs = [
             ("seed", self.seed.to_string(), other.seed.to_string()),
             ("model", self.model.to_string(), other.model.to_string()),
-            ("data.train", self.data.train.join(" "), other.data.train.join(" ")),
-            ("data.lanes", self.data.lanes.to_string(), other.data.lanes.to_string()),
-            ("data.lane_group", self.data.lane_group.to_string(), other.data.lane_group.to_string()),
+            (
+                "data.train",
+                self.data.train.join(" "),
+                other.data.train.join(" "),
+            ),
+            (
+                "data.lanes",
+                self.data.lanes.to_string(),
+                other.data.lanes.to_string(),
+            ),
+            (
+                "data.lane_group",
+                self.data.lane_group.to_string(),
+                other.data.lane_group.to_string(),
+            ),
             (
                 "data.shuffle_window",
                 self.data.shuffle_window.to_string(),
@@ -184,7 +196,10 @@ impl RunConfig {
                 other.train.global_batch.to_string(),
             ),
         ];
-        pairs.into_iter().filter(|(_, ours, theirs)| ours != theirs).collect()
+        pairs
+            .into_iter()
+            .filter(|(_, ours, theirs)| ours != theirs)
+            .collect()
     }
 }
 

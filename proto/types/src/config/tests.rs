@@ -37,10 +37,24 @@ fn all_faults_are_reported_at_once_with_their_paths() {
         .replace("steps: 10", "steps: -1")
         .replace("workers: 2", "wrokers: 2");
     let shown: Vec<String> = faults(&text).iter().map(ToString::to_string).collect();
-    assert!(shown.contains(&"data.lanes: 7 does not divide global_batch 256".to_owned()), "{shown:?}");
-    assert!(shown.contains(&"data.lane: unknown key; did you mean lanes?".to_owned()), "{shown:?}");
-    assert!(shown.contains(&"cluster.wrokers: unknown key; did you mean workers?".to_owned()), "{shown:?}");
-    assert!(shown.iter().any(|fault| fault.starts_with("train.steps: -1 is not")), "{shown:?}");
+    assert!(
+        shown.contains(&"data.lanes: 7 does not divide global_batch 256".to_owned()),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains(&"data.lane: unknown key; did you mean lanes?".to_owned()),
+        "{shown:?}"
+    );
+    assert!(
+        shown.contains(&"cluster.wrokers: unknown key; did you mean workers?".to_owned()),
+        "{shown:?}"
+    );
+    assert!(
+        shown
+            .iter()
+            .any(|fault| fault.starts_with("train.steps: -1 is not")),
+        "{shown:?}"
+    );
     assert_eq!(shown.len(), 4, "{shown:?}");
 }
 
@@ -68,6 +82,8 @@ fn braces_expand_as_in_a_shell() {
 
 #[test]
 fn more_workers_than_groups_of_lanes_is_a_fault() {
-    let text = GOOD.replace("lanes: 8", "lanes: 8, lane_group: 4").replace("workers: 2", "workers: 3");
+    let text = GOOD
+        .replace("lanes: 8", "lanes: 8, lane_group: 4")
+        .replace("workers: 2", "workers: 3");
     assert_eq!(faults(&text)[0].path, "cluster.workers");
 }

@@ -57,9 +57,21 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     let picture = match bytes {
         [0xff, 0xd8, ..] => jpeg(bytes)?,
         [0x89, b'P', b'N', b'G', ..] => other(bytes, ImageFormat::Png)?,
-        [b'R', b'I', b'F', b'F', _, _, _, _, b'W', b'E', b'B', b'P', ..] => {
-            other(bytes, ImageFormat::WebP)?
-        }
+        [
+            b'R',
+            b'I',
+            b'F',
+            b'F',
+            _,
+            _,
+            _,
+            _,
+            b'W',
+            b'E',
+            b'B',
+            b'P',
+            ..,
+        ] => other(bytes, ImageFormat::WebP)?,
         _ => return Err(PictureError::UnknownFormat),
     };
     match picture.width.min(picture.height) {
@@ -82,7 +94,11 @@ fn jpeg(bytes: &[u8]) -> Result<Picture, PictureError> {
     let info = decoder.info().ok_or(PictureError::Empty)?;
     check_size(u64::from(info.width), u64::from(info.height))?;
     let rgb = decoder.decode().map_err(corrupt)?;
-    Ok(Picture { width: u32::from(info.width), height: u32::from(info.height), rgb })
+    Ok(Picture {
+        width: u32::from(info.width),
+        height: u32::from(info.height),
+        rgb,
+    })
 }
 
 fn other(bytes: &[u8], format: ImageFormat) -> Result<Picture, PictureError> {
@@ -96,7 +112,11 @@ fn other(bytes: &[u8], format: ImageFormat) -> Result<Picture, PictureError> {
     limits.max_alloc = Some(16 * MOST_PIXELS);
     reader.limits(limits);
     let rgb = reader.decode().map_err(corrupt)?.into_rgb8();
-    Ok(Picture { width, height, rgb: rgb.into_raw() })
+    Ok(Picture {
+        width,
+        height,
+        rgb: rgb.into_raw(),
+    })
 }
 
 fn check_size(width: u64, height: u64) -> Result<(), PictureError> {
@@ -126,7 +146,10 @@ mod tests {
             let picture = decode(&bytes).expect("decodes");
             assert_eq!((picture.width, picture.height), (5, 3));
             assert_eq!(picture.rgb, rgb.as_raw().as_slice());
-            assert_eq!(decode(&encoded(rgba.clone().into(), format)).expect("decodes"), picture);
+            assert_eq!(
+                decode(&encoded(rgba.clone().into(), format)).expect("decodes"),
+                picture
+            );
             assert!(decode(&bytes[..bytes.len() / 2]).is_err());
         }
     }

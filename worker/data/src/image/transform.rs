@@ -35,7 +35,10 @@ impl Transformer {
     /// For squares with sides of `size` pixels.
     #[must_use]
     pub fn new(size: u32) -> Self {
-        Self { size, resizer: Resizer::new() }
+        Self {
+            size,
+            resizer: Resizer::new(),
+        }
     }
 
     /// Bytes of a transformed picture.
@@ -76,10 +79,17 @@ impl Transformer {
         let side = |resized: u64, whole: u32| {
             let scale = f64::from(whole) / resized as f64;
             let start = half_even((resized - u64::from(self.size)) as f64 / 2.0) * scale;
-            (start, (f64::from(self.size) * scale).min(f64::from(whole) - start))
+            (
+                start,
+                (f64::from(self.size) * scale).min(f64::from(whole) - start),
+            )
         };
-        let ((left, width), (top, height)) = (side(resized_width, width), side(resized_height, height));
-        self.resize(&view(picture)?, ResizeOptions::new().crop(left, top, width, height))
+        let ((left, width), (top, height)) =
+            (side(resized_width, width), side(resized_height, height));
+        self.resize(
+            &view(picture)?,
+            ResizeOptions::new().crop(left, top, width, height),
+        )
     }
 
     fn resize(
@@ -114,7 +124,12 @@ fn random_crop(width: u32, height: u32, scale_min: f64, random: &mut Keyed) -> C
             let (crop_width, crop_height) = (crop_width as u32, crop_height as u32);
             let top = random.below(u64::from(height - crop_height) + 1) as u32;
             let left = random.below(u64::from(width - crop_width) + 1) as u32;
-            return Crop { left, top, width: crop_width, height: crop_height };
+            return Crop {
+                left,
+                top,
+                width: crop_width,
+                height: crop_height,
+            };
         }
     }
     let ratio = wide / high;
@@ -126,7 +141,12 @@ fn random_crop(width: u32, height: u32, scale_min: f64, random: &mut Keyed) -> C
         (width, height)
     };
     let (left, top) = ((width - crop_width) / 2, (height - crop_height) / 2);
-    Crop { left, top, width: crop_width, height: crop_height }
+    Crop {
+        left,
+        top,
+        width: crop_width,
+        height: crop_height,
+    }
 }
 
 /// torchvision's size of a picture whose shorter side becomes `size`.
@@ -152,7 +172,11 @@ mod tests {
     fn gradient(width: u32, height: u32) -> Picture {
         let pixels = (0..height).flat_map(|y| (0..width).map(move |x| (x, y)));
         let rgb = pixels.flat_map(|(x, y)| [(x * 3) as u8, (y * 5) as u8, ((x + y) * 2) as u8]);
-        Picture { width, height, rgb: rgb.collect() }
+        Picture {
+            width,
+            height,
+            rgb: rgb.collect(),
+        }
     }
 
     /// Pillow's resampling in floating point: separable, support widened when it shrinks.
@@ -174,7 +198,10 @@ mod tests {
             });
             rows.collect()
         };
-        let (across, down) = (weights(picture.width, size.0), weights(picture.height, size.1));
+        let (across, down) = (
+            weights(picture.width, size.0),
+            weights(picture.height, size.1),
+        );
         let mut out = Vec::new();
         for row in &down {
             for column in &across {
@@ -216,7 +243,10 @@ mod tests {
         // round(4.5) is 4: Python rounds halves to even.
         for (row, ours) in square.chunks(16 * 3).enumerate() {
             let exact = &whole[(row * 25 + 4) * 3..][..16 * 3];
-            let near = ours.iter().zip(exact).all(|(ours, x)| (f64::from(*ours) - x).abs() < 1.6);
+            let near = ours
+                .iter()
+                .zip(exact)
+                .all(|(ours, x)| (f64::from(*ours) - x).abs() < 1.6);
             assert!(near, "row {row}");
         }
     }
@@ -226,9 +256,14 @@ mod tests {
         for (width, height) in [(1, 3000), (3000, 1), (7, 5), (1, 1)] {
             let picture = gradient(width, height);
             let mut transformer = Transformer::new(9);
-            assert_eq!(transformer.eval(&picture).expect("resizes").len(), 9 * 9 * 3);
+            assert_eq!(
+                transformer.eval(&picture).expect("resizes").len(),
+                9 * 9 * 3
+            );
             let mut random = augmentation(0, Epoch(0), "key");
-            let square = transformer.train(&picture, 0.9, &mut random).expect("resizes");
+            let square = transformer
+                .train(&picture, 0.9, &mut random)
+                .expect("resizes");
             assert_eq!(square.len(), transformer.bytes());
         }
     }
@@ -242,7 +277,10 @@ mod tests {
             assert!(crop.left + crop.width <= 100 && crop.top + crop.height <= 80);
             let area = f64::from(crop.width * crop.height) / 8000.0;
             let ratio = f64::from(crop.width) / f64::from(crop.height);
-            assert!((0.48..=1.0).contains(&area) && (0.73..1.36).contains(&ratio), "{crop:?}");
+            assert!(
+                (0.48..=1.0).contains(&area) && (0.73..1.36).contains(&ratio),
+                "{crop:?}"
+            );
             seen.insert((crop.left, crop.top, crop.width, crop.height));
         }
         assert!(seen.len() > 500);
@@ -251,6 +289,9 @@ mod tests {
     #[test]
     fn a_whole_crop_of_a_picture_of_the_right_size_is_the_picture() {
         let picture = gradient(32, 32);
-        assert_eq!(Transformer::new(32).eval(&picture).expect("resizes"), picture.rgb);
+        assert_eq!(
+            Transformer::new(32).eval(&picture).expect("resizes"),
+            picture.rgb
+        );
     }
 }

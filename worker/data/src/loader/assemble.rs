@@ -89,7 +89,10 @@ impl Assembler {
         Self {
             index: Arc::clone(&config.index),
             plan,
-            lanes: lanes.into_iter().map(|(lane, cursor)| Lane::new(lane, cursor)).collect(),
+            lanes: lanes
+                .into_iter()
+                .map(|(lane, cursor)| Lane::new(lane, cursor))
+                .collect(),
             samples_per_lane: config.samples_per_lane as usize,
             row_bytes: side * side * 3,
             step: config.start.next(),
@@ -122,7 +125,11 @@ impl Assembler {
                 lane.take(self.samples_per_lane, self.step, &self.index, &self.plan)?;
             }
             self.dispatch()?;
-            if self.lanes.iter().all(|lane| lane.rows.len() == self.samples_per_lane) {
+            if self
+                .lanes
+                .iter()
+                .all(|lane| lane.rows.len() == self.samples_per_lane)
+            {
                 return Ok(self.put_together());
             }
             self.wait()?;
@@ -139,10 +146,20 @@ impl Assembler {
                 while lane.rows.len() + lane.pending.len() < target
                     && self.jobs_out < self.channels.jobs_at_once
                 {
-                    let Some((epoch, raw)) = lane.next_raw(&self.plan) else { break };
+                    let Some((epoch, raw)) = lane.next_raw(&self.plan) else {
+                        break;
+                    };
                     let sequence = lane.first + lane.pending.len() as u64 - 1;
-                    let job = Job { slot, sequence, epoch, raw };
-                    self.channels.jobs.send(job).map_err(|_| LoaderError::Stopped)?;
+                    let job = Job {
+                        slot,
+                        sequence,
+                        epoch,
+                        raw,
+                    };
+                    self.channels
+                        .jobs
+                        .send(job)
+                        .map_err(|_| LoaderError::Stopped)?;
                     self.jobs_out += 1;
                 }
             }
@@ -183,7 +200,11 @@ impl Assembler {
             pixels: Vec::with_capacity(rows * self.row_bytes),
             captions: Vec::with_capacity(rows),
             keys: Vec::with_capacity(rows),
-            cursors: self.lanes.iter().map(|lane| (lane.id, lane.cursor)).collect(),
+            cursors: self
+                .lanes
+                .iter()
+                .map(|lane| (lane.id, lane.cursor))
+                .collect(),
             skips: Vec::new(),
             key_hash: 0,
         };
@@ -224,12 +245,23 @@ impl Lane {
             };
             window.passed += 1;
             let epoch = window.epoch;
-            let after = plan.canonical(self.id, Cursor { epoch, passed: window.passed });
+            let after = plan.canonical(
+                self.id,
+                Cursor {
+                    epoch,
+                    passed: window.passed,
+                },
+            );
             if window.samples.len() == 0 {
                 // Its memory goes to the next window at once.
                 self.windows.pop_front();
             }
-            self.pending.push_back(Pending { epoch, shard: raw.shard, after, outcome: None });
+            self.pending.push_back(Pending {
+                epoch,
+                shard: raw.shard,
+                after,
+                outcome: None,
+            });
             return Some((epoch, raw));
         }
     }
@@ -243,33 +275,70 @@ impl Lane {
         plan: &Plan,
     ) -> Result<(), LoaderError> {
         while self.rows.len() < samples
-            && self.pending.front().is_some_and(|pending| pending.outcome.is_some())
+            && self
+                .pending
+                .front()
+                .is_some_and(|pending| pending.outcome.is_some())
         {
-            let Some(Pending { epoch, shard, after, outcome: Some(outcome) }) =
-                self.pending.pop_front()
+            let Some(Pending {
+                epoch,
+                shard,
+                after,
+                outcome: Some(outcome),
+            }) = self.pending.pop_front()
             else {
                 break;
             };
             self.first += 1;
             self.cursor = after;
             match outcome {
-                Outcome::Good { key, pixels, caption } => {
+                Outcome::Good {
+                    key,
+                    pixels,
+                    caption,
+                } => {
                     self.barren = 0;
-                    let key = SampleKey { epoch, lane: self.id, shard, key };
-                    self.rows.push(Row { key, pixels, caption });
+                    let key = SampleKey {
+                        epoch,
+                        lane: self.id,
+                        shard,
+                        key,
+                    };
+                    self.rows.push(Row {
+                        key,
+                        pixels,
+                        caption,
+                    });
                 }
-                Outcome::Bad { key, reason, detail } => {
+                Outcome::Bad {
+                    key,
+                    reason,
+                    detail,
+                } => {
                     self.barren += 1;
                     let shard = index.shard(shard).url.clone();
                     // A run over twice an epoch's length holds a whole epoch, wherever it began.
                     if self.barren > 2 * plan.lane_length(epoch, self.id) {
                         let (lane, passed) = (self.id, self.barren);
                         return Err(LoaderError::BarrenLane {
-                            lane, epoch, passed, key, shard, detail,
+                            lane,
+                            epoch,
+                            passed,
+                            key,
+                            shard,
+                            detail,
                         });
                     }
                     let lane = self.id;
-                    self.skips.push(Skip { step, lane, epoch, shard, key, reason, detail });
+                    self.skips.push(Skip {
+                        step,
+                        lane,
+                        epoch,
+                        shard,
+                        key,
+                        reason,
+                        detail,
+                    });
                 }
             }
         }

@@ -21,8 +21,16 @@ pub(super) struct Job {
 /// What became of a sample; a function of its bytes, the seed and the epoch.
 #[derive(Debug)]
 pub(super) enum Outcome {
-    Good { key: String, pixels: Vec<u8>, caption: Vec<u32> },
-    Bad { key: String, reason: SkipReason, detail: String },
+    Good {
+        key: String,
+        pixels: Vec<u8>,
+        caption: Vec<u32>,
+    },
+    Bad {
+        key: String,
+        reason: SkipReason,
+        detail: String,
+    },
 }
 
 /// Why a sample cannot be used.
@@ -50,9 +58,18 @@ impl Decoder {
 
     /// Works until the jobs end or nobody wants the outcomes.
     pub(super) fn run(mut self, jobs: &Receiver<Job>, outcomes: &Sender<Event>) {
-        for Job { slot, sequence, epoch, raw } in jobs {
+        for Job {
+            slot,
+            sequence,
+            epoch,
+            raw,
+        } in jobs
+        {
             let outcome = self.outcome(epoch, raw);
-            if outcomes.send(Event::Decoded(slot, sequence, outcome)).is_err() {
+            if outcomes
+                .send(Event::Decoded(slot, sequence, outcome))
+                .is_err()
+            {
                 return;
             }
         }
@@ -60,15 +77,31 @@ impl Decoder {
 
     fn outcome(&mut self, epoch: Epoch, raw: Raw) -> Outcome {
         let (key, picture, caption) = match raw.content {
-            Content::Found { key, picture, caption } => (key, picture, caption),
+            Content::Found {
+                key,
+                picture,
+                caption,
+            } => (key, picture, caption),
             Content::Lost { detail } => {
                 let (key, detail) = (format!("#{}", raw.index), detail.to_string());
-                return Outcome::Bad { key, reason: SkipReason::TruncatedShard, detail };
+                return Outcome::Bad {
+                    key,
+                    reason: SkipReason::TruncatedShard,
+                    detail,
+                };
             }
         };
         match self.decode(epoch, &key, picture.as_deref(), caption.as_deref()) {
-            Ok((pixels, caption)) => Outcome::Good { key, pixels, caption },
-            Err((reason, detail)) => Outcome::Bad { key, reason, detail },
+            Ok((pixels, caption)) => Outcome::Good {
+                key,
+                pixels,
+                caption,
+            },
+            Err((reason, detail)) => Outcome::Bad {
+                key,
+                reason,
+                detail,
+            },
         }
     }
 
@@ -80,17 +113,23 @@ impl Decoder {
         caption: Option<&[u8]>,
     ) -> Result<(Vec<u8>, Vec<u32>), Unusable> {
         let picture = picture.ok_or_else(|| {
-            (SkipReason::MissingImage, format!("no member {key}.{{{}}}", PICTURES.join(",")))
+            (
+                SkipReason::MissingImage,
+                format!("no member {key}.{{{}}}", PICTURES.join(",")),
+            )
         })?;
-        let caption = caption
-            .ok_or_else(|| (SkipReason::MissingCaption, format!("no member {key}.txt")))?;
+        let caption =
+            caption.ok_or_else(|| (SkipReason::MissingCaption, format!("no member {key}.txt")))?;
         let caption = std::str::from_utf8(caption)
             .map_err(|error| (SkipReason::UndecodableText, error.to_string()))?;
-        let tokens = guarded(SkipReason::UndecodableText, || Ok(self.tokenizer.encode(caption)))?;
+        let tokens = guarded(SkipReason::UndecodableText, || {
+            Ok(self.tokenizer.encode(caption))
+        })?;
         let pixels = guarded(SkipReason::CorruptImage, || {
             let mut random = augmentation(self.seed, epoch, key);
             let picture = image::decode(picture)?;
-            self.transformer.train(&picture, self.crop_scale_min, &mut random)
+            self.transformer
+                .train(&picture, self.crop_scale_min, &mut random)
         });
         if pixels.is_err() {
             // A panic may have left its buffers half-way.

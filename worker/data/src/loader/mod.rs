@@ -199,8 +199,11 @@ impl Loader {
         let plan = Plan::new(&config.index, config.order)?;
         let lanes = checked_lanes(&config)?;
         let cursors = lanes.iter().map(|lane| config.cursors[lane.index()]);
-        let cursors: Vec<Cursor> =
-            lanes.iter().zip(cursors).map(|(lane, cursor)| plan.canonical(*lane, cursor)).collect();
+        let cursors: Vec<Cursor> = lanes
+            .iter()
+            .zip(cursors)
+            .map(|(lane, cursor)| plan.canonical(*lane, cursor))
+            .collect();
         let plan = Arc::new(plan);
         let decoders = config.decode_threads.max(1);
         let budget = Budget::new(&config, lanes.len());
@@ -235,7 +238,9 @@ impl Loader {
         for number in 0..decoders {
             let decoder = decode::Decoder::new(&config);
             let (jobs, outcomes) = (job_queue.clone(), events.clone());
-            loader.spawn(&format!("decode-{number}"), move || decoder.run(&jobs, &outcomes))?;
+            loader.spawn(&format!("decode-{number}"), move || {
+                decoder.run(&jobs, &outcomes)
+            })?;
         }
         let channels = assemble::Channels {
             events: event_queue,
@@ -256,7 +261,9 @@ impl Loader {
     /// [`LoaderError::TimedOut`] when it is not there yet, and asking again is fine; any other
     /// error ends the loader.
     pub fn next_batch(&mut self, timeout: Duration) -> Result<LocalBatch, LoaderError> {
-        let Some(batches) = &self.batches else { return Err(LoaderError::Stopped) };
+        let Some(batches) = &self.batches else {
+            return Err(LoaderError::Stopped);
+        };
         match batches.recv_timeout(timeout) {
             Ok(Ok(batch)) => {
                 self.next = batch.step.next();
@@ -267,7 +274,11 @@ impl Loader {
             Err(RecvTimeoutError::Timeout) => {
                 let leased = *self.lease.borrow() >= self.next;
                 let what = if leased { "samples" } else { "a lease" };
-                Err(LoaderError::TimedOut { step: self.next, waited: timeout, what })
+                Err(LoaderError::TimedOut {
+                    step: self.next,
+                    waited: timeout,
+                    what,
+                })
             }
         }
     }
@@ -278,14 +289,19 @@ impl Loader {
         work: impl FnOnce() + Send + 'static,
     ) -> Result<(), LoaderError> {
         let thread = std::thread::Builder::new().name(format!("data-{name}"));
-        self.threads.push(thread.spawn(work).map_err(LoaderError::Thread)?);
+        self.threads
+            .push(thread.spawn(work).map_err(LoaderError::Thread)?);
         Ok(())
     }
 }
 
 impl Drop for Loader {
     fn drop(&mut self) {
-        drop((self.batches.take(), self.stop.take(), self.stop_reading.take()));
+        drop((
+            self.batches.take(),
+            self.stop.take(),
+            self.stop_reading.take(),
+        ));
         for thread in self.threads.drain(..) {
             if thread.join().is_err() {
                 tracing::error!("a thread of the loader panicked");
@@ -310,7 +326,10 @@ impl Budget {
         let batches_ahead = affordable.clamp(2, MOST_BATCHES_AHEAD);
         let left = config.prefetch_bytes.saturating_sub(batches_ahead * batch);
         let windows = left.max(config.prefetch_bytes / 2);
-        Self { batches_ahead: batches_ahead as usize, lane_bytes: windows / lanes.max(1) as u64 }
+        Self {
+            batches_ahead: batches_ahead as usize,
+            lane_bytes: windows / lanes.max(1) as u64,
+        }
     }
 }
 
@@ -331,7 +350,9 @@ fn checked_lanes(config: &LoaderConfig) -> Result<Vec<LaneId>, LoaderError> {
         first % group == 0 && (first..first.saturating_add(group)).eq(chunk.iter().map(|l| l.0))
     });
     if !whole || lanes.last().is_some_and(|lane| lane.0 >= all) {
-        return refuse(format!("lanes {lanes:?} are not whole groups of {group} out of {all}"));
+        return refuse(format!(
+            "lanes {lanes:?} are not whole groups of {group} out of {all}"
+        ));
     }
     Ok(lanes)
 }

@@ -32,7 +32,11 @@ pub(super) struct Raw {
 
 #[derive(Debug)]
 pub(super) enum Content {
-    Found { key: String, picture: Option<Bytes>, caption: Option<Bytes> },
+    Found {
+        key: String,
+        picture: Option<Bytes>,
+        caption: Option<Bytes>,
+    },
     /// The shard's readable part ends before it.
     Lost { detail: Arc<str> },
 }
@@ -76,7 +80,9 @@ impl Reader {
             index: Arc::clone(&config.index),
             plan,
             epochs: Mutex::default(),
-            lane_kib: u32::try_from(lane_bytes >> 10).unwrap_or(u32::MAX).clamp(4, u32::MAX >> 3),
+            lane_kib: u32::try_from(lane_bytes >> 10)
+                .unwrap_or(u32::MAX)
+                .clamp(4, u32::MAX >> 3),
             lease: config.lease.clone(),
         }
     }
@@ -163,7 +169,10 @@ impl Reader {
                     return Ok(());
                 }
             }
-            cursor = Cursor { epoch: cursor.epoch.next(), passed: 0 };
+            cursor = Cursor {
+                epoch: cursor.epoch.next(),
+                passed: 0,
+            };
         }
     }
 
@@ -184,8 +193,14 @@ impl Reader {
     /// A window's share of the lane's memory. A window that is larger than all of it takes all:
     /// it is read when the one before it is used up.
     fn kib(&self, window: &Window) -> u32 {
-        let bytes: u64 = window.segments.iter().map(|segment| self.bytes(segment)).sum();
-        let kib = u32::try_from(bytes >> 10).unwrap_or(u32::MAX).saturating_add(1);
+        let bytes: u64 = window
+            .segments
+            .iter()
+            .map(|segment| self.bytes(segment))
+            .sum();
+        let kib = u32::try_from(bytes >> 10)
+            .unwrap_or(u32::MAX)
+            .saturating_add(1);
         kib.clamp(self.lane_kib.div_ceil(WINDOWS_AHEAD), self.lane_kib)
     }
 
@@ -235,7 +250,9 @@ impl Reader {
         };
         while reader.index() < end {
             let wanted = reader.index() >= segment.first;
-            let next = reader.next(|extension| wanted && is_member(extension)).await;
+            let next = reader
+                .next(|extension| wanted && is_member(extension))
+                .await;
             let lost = match next {
                 Ok(Some(sample)) => {
                     if wanted {
@@ -255,7 +272,9 @@ impl Reader {
             line.extend(missing.map(|index| Raw {
                 shard: segment.shard,
                 index,
-                content: Content::Lost { detail: Arc::clone(&detail) },
+                content: Content::Lost {
+                    detail: Arc::clone(&detail),
+                },
             }));
             return Ok(());
         }
@@ -286,7 +305,11 @@ impl Reader {
 
     fn count_differs(&self, shard: ShardId, found: u64) -> LoaderError {
         let entry = self.index.shard(shard);
-        LoaderError::CountDiffers { url: entry.url.clone(), indexed: entry.samples, found }
+        LoaderError::CountDiffers {
+            url: entry.url.clone(),
+            indexed: entry.samples,
+            found,
+        }
     }
 }
 
@@ -297,5 +320,13 @@ fn is_member(extension: &str) -> bool {
 fn found(shard: ShardId, sample: Sample) -> Raw {
     let picture = sample.member(&PICTURES).cloned();
     let caption = sample.member(&[CAPTION]).cloned();
-    Raw { shard, index: sample.index, content: Content::Found { key: sample.key, picture, caption } }
+    Raw {
+        shard,
+        index: sample.index,
+        content: Content::Found {
+            key: sample.key,
+            picture,
+            caption,
+        },
+    }
 }

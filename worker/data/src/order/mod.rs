@@ -87,7 +87,11 @@ impl Plan {
         index.check_lanes(order.lanes.max(1))?;
         let shuffle_window = order.shuffle_window.clamp(1, u64::from(u32::MAX));
         Ok(Self {
-            order: Order { lanes: order.lanes.max(1), shuffle_window, ..order },
+            order: Order {
+                lanes: order.lanes.max(1),
+                shuffle_window,
+                ..order
+            },
             shard_samples: index.shards.iter().map(|shard| shard.samples).collect(),
             samples: index.samples(),
         })
@@ -112,7 +116,12 @@ impl Plan {
             start += self.shard_samples[shard.index()];
             starts.push(start);
         }
-        EpochPlan { order: self.order, epoch, shards, starts }
+        EpochPlan {
+            order: self.order,
+            epoch,
+            shards,
+            starts,
+        }
     }
 
     /// Samples of a lane's piece of one epoch.
@@ -127,7 +136,10 @@ impl Plan {
     #[must_use]
     pub fn canonical(&self, lane: LaneId, cursor: Cursor) -> Cursor {
         match cursor.passed >= self.lane_length(cursor.epoch, lane) {
-            true => Cursor { epoch: cursor.epoch.next(), passed: 0 },
+            true => Cursor {
+                epoch: cursor.epoch.next(),
+                passed: 0,
+            },
             false => cursor,
         }
     }
@@ -163,24 +175,39 @@ impl EpochPlan {
     #[must_use]
     pub fn window(&self, lane: LaneId, number: u64) -> Window {
         let (piece_start, piece_end) = self.piece(lane);
-        let start = number.saturating_mul(self.order.shuffle_window).min(piece_end - piece_start);
+        let start = number
+            .saturating_mul(self.order.shuffle_window)
+            .min(piece_end - piece_start);
         let first = piece_start + start;
-        let end = first.saturating_add(self.order.shuffle_window).min(piece_end);
+        let end = first
+            .saturating_add(self.order.shuffle_window)
+            .min(piece_end);
         let count = u32::try_from(end - first).unwrap_or(u32::MAX);
         let mut order: Vec<u32> = (0..count).collect();
         let key = [self.order.seed, self.epoch.0, u64::from(lane.0), number];
         Keyed::new("window", &key).shuffle(&mut order);
-        Window { start, segments: self.segments(first, end), order }
+        Window {
+            start,
+            segments: self.segments(first, end),
+            order,
+        }
     }
 
     /// The shards' parts between two places in the line.
     fn segments(&self, mut first: u64, end: u64) -> Vec<Segment> {
         let mut segments = Vec::new();
-        let mut position = self.starts.partition_point(|start| *start <= first).saturating_sub(1);
+        let mut position = self
+            .starts
+            .partition_point(|start| *start <= first)
+            .saturating_sub(1);
         while first < end {
             let (start, next) = (self.starts[position], self.starts[position + 1]);
             let count = next.min(end) - first;
-            segments.push(Segment { shard: self.shards[position], first: first - start, count });
+            segments.push(Segment {
+                shard: self.shards[position],
+                first: first - start,
+                count,
+            });
             first += count;
             position += 1;
         }
@@ -222,7 +249,12 @@ impl Pieces {
     fn new(lanes: u32, samples: u64, epoch: Epoch) -> Self {
         let lanes = u64::from(lanes);
         let (base, remainder) = (samples / lanes, samples % lanes);
-        Self { lanes, base, remainder, shift: (epoch.0 % lanes) * remainder % lanes }
+        Self {
+            lanes,
+            base,
+            remainder,
+            shift: (epoch.0 % lanes) * remainder % lanes,
+        }
     }
 
     /// Place in the line where a piece begins; for `lanes`, the line's length.

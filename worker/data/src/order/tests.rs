@@ -10,7 +10,9 @@ fn index(samples: &[u64]) -> Index {
         bytes: 0,
         etag: None,
     });
-    Index { shards: shards.collect() }
+    Index {
+        shards: shards.collect(),
+    }
 }
 
 /// A lane's samples from a cursor on, as a reader goes through the windows, each with the cursor
@@ -25,7 +27,15 @@ fn walk(plan: &Plan, lane: LaneId, from: Cursor, count: usize) -> Vec<(SampleId,
             let (shard, index_in_shard) = window.sample(u64::from(*line)).expect("in the window");
             cursor.passed += 1;
             let after = plan.canonical(lane, cursor);
-            walked.push((SampleId { epoch: cursor.epoch, lane, shard, index_in_shard }, after));
+            walked.push((
+                SampleId {
+                    epoch: cursor.epoch,
+                    lane,
+                    shard,
+                    index_in_shard,
+                },
+                after,
+            ));
         }
         cursor = plan.canonical(lane, cursor);
     }
@@ -38,7 +48,15 @@ fn plans() -> impl Strategy<Value = (Vec<u64>, Plan)> {
     (shards, 1_u32..12, 1_u64..50, any::<u64>()).prop_filter_map(
         "fewer samples than lanes",
         |(samples, lanes, shuffle_window, seed)| {
-            let plan = Plan::new(&index(&samples), Order { seed, lanes, shuffle_window }).ok()?;
+            let plan = Plan::new(
+                &index(&samples),
+                Order {
+                    seed,
+                    lanes,
+                    shuffle_window,
+                },
+            )
+            .ok()?;
             Some((samples, plan))
         },
     )
@@ -112,27 +130,44 @@ proptest! {
 
 #[test]
 fn fewer_samples_than_lanes_are_refused() {
-    let order = Order { seed: 0, lanes: 8, shuffle_window: 4 };
+    let order = Order {
+        seed: 0,
+        lanes: 8,
+        shuffle_window: 4,
+    };
     assert!(Plan::new(&index(&[3, 4]), order).is_err());
     assert!(Plan::new(&index(&[3, 5]), order).is_ok());
 }
 
 #[test]
 fn epochs_lanes_and_seeds_have_orders_of_their_own() {
-    let order = |seed| Order { seed, lanes: 2, shuffle_window: 100 };
+    let order = |seed| Order {
+        seed,
+        lanes: 2,
+        shuffle_window: 100,
+    };
     let index = index(&[100, 100, 100, 100]);
     let window = |seed, epoch, lane| {
         let plan = Plan::new(&index, order(seed)).expect("enough samples");
         plan.epoch(Epoch(epoch)).window(LaneId(lane), 0).order
     };
-    let orders = [window(0, 0, 0), window(1, 0, 0), window(0, 1, 0), window(0, 0, 1)];
+    let orders = [
+        window(0, 0, 0),
+        window(1, 0, 0),
+        window(0, 1, 0),
+        window(0, 0, 1),
+    ];
     assert_eq!(orders.iter().collect::<BTreeSet<_>>().len(), 4);
 }
 
 #[test]
 fn four_hundred_million_samples_are_planned_at_once() {
     let samples = vec![10_000; 40_000];
-    let order = Order { seed: 7, lanes: 4096, shuffle_window: 1024 };
+    let order = Order {
+        seed: 7,
+        lanes: 4096,
+        shuffle_window: 1024,
+    };
     let started = std::time::Instant::now();
     let plan = Plan::new(&index(&samples), order).expect("enough samples");
     let epoch = plan.epoch(Epoch(3));

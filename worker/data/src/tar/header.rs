@@ -66,7 +66,10 @@ pub(super) fn extension(mut records: &[u8]) -> Result<Extension, &'static str> {
     const BROKEN: &str = "its extended header is broken";
     let mut extension = Extension::default();
     while !records.is_empty() && records[0] != 0 {
-        let blank = records.iter().position(|byte| *byte == b' ').ok_or(BROKEN)?;
+        let blank = records
+            .iter()
+            .position(|byte| *byte == b' ')
+            .ok_or(BROKEN)?;
         let length = decimal(&records[..blank]).ok_or(BROKEN)?;
         let length = usize::try_from(length).map_err(|_| BROKEN)?;
         let record = records.get(blank + 1..length).ok_or(BROKEN)?;
@@ -124,15 +127,29 @@ mod tests {
         assert_eq!(number(b"   644 \0"), Some(0o644));
         assert_eq!(number(b"\0\0\0\0"), Some(0));
         assert_eq!(number(b"\x80\0\0\0\0\0\0\0\0\0\x01\x02"), Some(258));
-        assert_eq!(number(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"), None);
+        assert_eq!(
+            number(b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff"),
+            None
+        );
         assert_eq!(number(b"12x4567\0"), None);
     }
 
     #[test]
     fn extensions_give_names_and_sizes() {
         let found = extension(b"16 path=a/b.jpg\n12 size=300\n13 mtime=1.5\n").expect("reads");
-        assert_eq!(found, Extension { name: Some(b"a/b.jpg".to_vec()), size: Some(300) });
-        for broken in [&b"99 path=a\n"[..], b"path=a\n", b"0 path=a\n", b"10 path=abc"] {
+        assert_eq!(
+            found,
+            Extension {
+                name: Some(b"a/b.jpg".to_vec()),
+                size: Some(300)
+            }
+        );
+        for broken in [
+            &b"99 path=a\n"[..],
+            b"path=a\n",
+            b"0 path=a\n",
+            b"10 path=abc",
+        ] {
             assert!(extension(broken).is_err());
         }
     }

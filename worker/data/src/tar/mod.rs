@@ -86,7 +86,11 @@ impl Sample {
     /// The first of these extensions that the sample has.
     #[must_use]
     pub fn member(&self, extensions: &[&str]) -> Option<&Bytes> {
-        let find = |wanted: &&str| self.members.iter().find(|(extension, _)| extension == wanted);
+        let find = |wanted: &&str| {
+            self.members
+                .iter()
+                .find(|(extension, _)| extension == wanted)
+        };
         extensions.iter().find_map(find).map(|(_, body)| body)
     }
 }
@@ -95,7 +99,13 @@ impl<S: Source> SampleReader<S> {
     /// Reads from the archive's first sample.
     #[must_use]
     pub fn new(source: S) -> Self {
-        Self { source, position: 0, given: 0, ahead: None, end: None }
+        Self {
+            source,
+            position: 0,
+            given: 0,
+            ahead: None,
+            end: None,
+        }
     }
 
     /// Samples before the one that comes next.
@@ -128,8 +138,11 @@ impl<S: Source> SampleReader<S> {
             };
             let member = match (found, &sample) {
                 (Ok(Some(member)), None) => {
-                    sample =
-                        Some(Sample { key: member.key.clone(), index: self.given, members: vec![] });
+                    sample = Some(Sample {
+                        key: member.key.clone(),
+                        index: self.given,
+                        members: vec![],
+                    });
                     member
                 }
                 (Ok(Some(member)), Some(sample)) if sample.key == member.key => member,
@@ -145,7 +158,10 @@ impl<S: Source> SampleReader<S> {
                 }
             };
             if member.body.end > self.source.size() {
-                return Err(TarError::Truncated { sample: self.given, end: self.source.size() });
+                return Err(TarError::Truncated {
+                    sample: self.given,
+                    end: self.source.size(),
+                });
             }
             if let Some(sample) = &mut sample
                 && wanted(&member.extension)
@@ -168,8 +184,11 @@ impl<S: Source> SampleReader<S> {
         let (mut long_name, mut long_size) = (None, None);
         while self.end.is_none() {
             let at = self.position;
-            let Some(block) = self.block(at).await? else { break };
-            let Some(header) = header::header(&block).map_err(|what| self.corrupt(at, what))? else {
+            let Some(block) = self.block(at).await? else {
+                break;
+            };
+            let Some(header) = header::header(&block).map_err(|what| self.corrupt(at, what))?
+            else {
                 self.end = Some(End::Marked);
                 break;
             };
@@ -193,7 +212,11 @@ impl<S: Source> SampleReader<S> {
                 Kind::File => {
                     let name = long_name.take().unwrap_or(header.name);
                     if let Some((key, extension)) = split(&String::from_utf8_lossy(&name)) {
-                        return Ok(Some(Member { key, extension, body }));
+                        return Ok(Some(Member {
+                            key,
+                            extension,
+                            body,
+                        }));
                     }
                 }
                 Kind::Other => long_name = None,
@@ -210,7 +233,10 @@ impl<S: Source> SampleReader<S> {
             return Ok(None);
         }
         if size - at < BLOCK {
-            return Err(TarError::Truncated { sample: self.given, end: size });
+            return Err(TarError::Truncated {
+                sample: self.given,
+                end: size,
+            });
         }
         Ok(Some(self.source.read(at..at + BLOCK).await?))
     }
@@ -219,7 +245,9 @@ impl<S: Source> SampleReader<S> {
     fn body(&mut self, at: u64, size: u64) -> Result<Range<u64>, TarError> {
         let start = at + BLOCK;
         let end = start.checked_add(size);
-        let next = size.checked_next_multiple_of(BLOCK).and_then(|size| start.checked_add(size));
+        let next = size
+            .checked_next_multiple_of(BLOCK)
+            .and_then(|size| start.checked_add(size));
         let (Some(end), Some(next)) = (end, next) else {
             return Err(self.corrupt(at, "its size is beyond all archives"));
         };
@@ -232,22 +260,34 @@ impl<S: Source> SampleReader<S> {
             return Err(self.corrupt(body.start, "an extended header is larger than 1 MiB"));
         }
         if body.end > self.source.size() {
-            return Err(TarError::Truncated { sample: self.given, end: self.source.size() });
+            return Err(TarError::Truncated {
+                sample: self.given,
+                end: self.source.size(),
+            });
         }
         Ok(self.source.read(body).await?)
     }
 
     fn corrupt(&self, at: u64, what: &str) -> TarError {
-        TarError::Corrupt { sample: self.given, at, what: what.to_owned() }
+        TarError::Corrupt {
+            sample: self.given,
+            at,
+            what: what.to_owned(),
+        }
     }
 
     /// An error that was met behind the sample that is about to be given.
     fn of_next_sample(&self, error: TarError) -> TarError {
         match error {
-            TarError::Truncated { sample, end } => TarError::Truncated { sample: sample + 1, end },
-            TarError::Corrupt { sample, at, what } => {
-                TarError::Corrupt { sample: sample + 1, at, what }
-            }
+            TarError::Truncated { sample, end } => TarError::Truncated {
+                sample: sample + 1,
+                end,
+            },
+            TarError::Corrupt { sample, at, what } => TarError::Corrupt {
+                sample: sample + 1,
+                at,
+                what,
+            },
             store => store,
         }
     }

@@ -23,7 +23,9 @@ fn seal(block: &mut [u8]) {
 }
 
 fn archive(members: &[(&str, &[u8])]) -> Vec<u8> {
-    let members = members.iter().flat_map(|(name, body)| member(name.as_bytes(), b'0', body));
+    let members = members
+        .iter()
+        .flat_map(|(name, body)| member(name.as_bytes(), b'0', body));
     members.chain(vec![0; 1024]).collect()
 }
 
@@ -59,9 +61,15 @@ fn members_of_a_key_stand_together() {
     let keys: Vec<_> = samples.iter().map(|sample| sample.key.as_str()).collect();
     assert_eq!(keys, ["a/0", "a/1", "a/2"]);
     assert_eq!(samples[1].index, 1);
-    assert_eq!(samples[1].member(&["png", "jpg"]).expect("lower case"), b"picture 1".as_slice());
+    assert_eq!(
+        samples[1].member(&["png", "jpg"]).expect("lower case"),
+        b"picture 1".as_slice()
+    );
     assert_eq!(samples[1].member(&["txt"]).expect("there").len(), 700);
-    assert_eq!(samples[2].member(&["seg.png"]).expect("first dot"), b"picture 2".as_slice());
+    assert_eq!(
+        samples[2].member(&["seg.png"]).expect("first dot"),
+        b"picture 2".as_slice()
+    );
     assert!(samples[2].member(&["txt"]).expect("there").is_empty());
 }
 
@@ -87,14 +95,21 @@ fn long_names_are_read_in_both_ways() {
     let record = format!(" path={long}\n");
     let length = record.len() + 3;
     let pax = [
-        member(b"PaxHeaders/0", b'x', format!("{length}{record}").as_bytes()),
+        member(
+            b"PaxHeaders/0",
+            b'x',
+            format!("{length}{record}").as_bytes(),
+        ),
         member(b"short.jpg", b'0', b"picture"),
     ];
     for bytes in [gnu.concat(), pax.concat()] {
         let (samples, end) = all(bytes);
         assert_eq!(end.expect("readable"), Some(End::Unmarked));
         assert_eq!(samples[0].key, key);
-        assert_eq!(samples[0].members, [("jpg".to_owned(), Bytes::from_static(b"picture"))]);
+        assert_eq!(
+            samples[0].members,
+            [("jpg".to_owned(), Bytes::from_static(b"picture"))]
+        );
     }
 }
 
@@ -115,16 +130,24 @@ fn truncation_is_told_from_corruption() {
     // Within the body of a/1.txt, whose header is the fourth.
     let (samples, end) = all(whole[..512 * 7 + 100].to_vec());
     assert_eq!(samples.len(), 1);
-    assert!(matches!(end, Err(TarError::Truncated { sample: 1, .. })), "{end:?}");
+    assert!(
+        matches!(end, Err(TarError::Truncated { sample: 1, .. })),
+        "{end:?}"
+    );
     // Within the header of a/2.seg.png.
     let (samples, end) = all(whole[..512 * 9 + 100].to_vec());
     assert_eq!(samples.len(), 2);
-    assert!(matches!(end, Err(TarError::Truncated { sample: 2, .. })), "{end:?}");
+    assert!(
+        matches!(end, Err(TarError::Truncated { sample: 2, .. })),
+        "{end:?}"
+    );
     let mut damaged = whole;
     damaged[512 * 9 + 3] ^= 1;
     let (samples, end) = all(damaged);
     assert_eq!(samples.len(), 2);
-    let Err(error) = end else { panic!("a damaged header was read") };
+    let Err(error) = end else {
+        panic!("a damaged header was read")
+    };
     assert_eq!(
         error.to_string(),
         "the archive is corrupt at byte 4608, in sample 2: its header's checksum is wrong"
@@ -134,7 +157,9 @@ fn truncation_is_told_from_corruption() {
 #[test]
 fn samples_that_are_not_wanted_are_passed_over_unread() {
     let mut reader = reader(archive(&PAIRS));
-    let first = block_on(reader.next(|_| false)).expect("reads").expect("a sample");
+    let first = block_on(reader.next(|_| false))
+        .expect("reads")
+        .expect("a sample");
     assert!(first.members.is_empty());
     let second = block_on(reader.next(|extension| extension == "txt")).expect("reads");
     assert_eq!(second.expect("a sample").members.len(), 1);

@@ -15,7 +15,12 @@ fn counts_from_sizes_are_those_of_a_scan() {
     for shard in &index.shards {
         let object = wait(head(&shard.url)).unwrap();
         assert_eq!(object.bytes, shard.bytes);
-        assert_eq!(wait(count_samples(&object)).unwrap(), shard.samples, "{}", shard.url);
+        assert_eq!(
+            wait(count_samples(&object)).unwrap(),
+            shard.samples,
+            "{}",
+            shard.url
+        );
     }
 }
 
@@ -27,11 +32,18 @@ fn shards_without_counts_are_scanned_and_stats_are_believed() {
     let urls = [url(&shard)];
     assert_eq!(wait(build_index(&urls)).unwrap().shards[0].samples, 112);
     let stats = folder.path().join("00008_stats.json");
-    std::fs::write(&stats, r#"{"count": 120, "successes": 111, "failed_to_download": 9}"#).unwrap();
+    std::fs::write(
+        &stats,
+        r#"{"count": 120, "successes": 111, "failed_to_download": 9}"#,
+    )
+    .unwrap();
     assert_eq!(wait(build_index(&urls)).unwrap().shards[0].samples, 111);
     std::fs::write(&stats, r#"{"count": 120}"#).unwrap();
     let error = wait(build_index(&urls)).unwrap_err().to_string();
-    assert!(error.contains("00008_stats.json") && error.contains("successes"), "{error}");
+    assert!(
+        error.contains("00008_stats.json") && error.contains("successes"),
+        "{error}"
+    );
 }
 
 #[test]
@@ -46,7 +58,10 @@ fn what_cannot_be_indexed_is_named() {
     assert!(missing.contains("7.tar does not exist"), "{missing}");
     std::fs::write(folder.path().join("0.tar"), [1; 700]).unwrap();
     let broken = message(&[format!("{prefix}0.tar")]);
-    assert!(broken.contains("0.tar") && broken.contains("checksum"), "{broken}");
+    assert!(
+        broken.contains("0.tar") && broken.contains("checksum"),
+        "{broken}"
+    );
     std::fs::write(folder.path().join("sizes.json"), "[]").unwrap();
     let sizes = message(&[format!("{prefix}0.tar")]);
     assert!(sizes.contains("sizes.json"), "{sizes}");
@@ -60,12 +75,18 @@ fn every_picture_decodes_and_every_caption_tokenises() {
         let mut reader = SampleReader::new(Memory(bytes.into()));
         while let Some(sample) = wait(reader.next(|_| true)).unwrap() {
             let picture = image::decode(sample.member(&["jpg"]).unwrap()).unwrap();
-            assert_eq!(picture.rgb.len(), (picture.width * picture.height * 3) as usize);
+            assert_eq!(
+                picture.rgb.len(),
+                (picture.width * picture.height * 3) as usize
+            );
             assert!(picture.width.max(picture.height) == 64, "{}", sample.key);
             let caption = std::str::from_utf8(sample.member(&["txt"]).unwrap()).unwrap();
             let ids = TOKENIZER.encode(caption);
             assert!(ids.len() > 2 && ids.len() <= 77, "{caption}");
-            assert!(ids[1..ids.len() - 1].iter().all(|id| *id < 49406), "{caption}");
+            assert!(
+                ids[1..ids.len() - 1].iter().all(|id| *id < 49406),
+                "{caption}"
+            );
             samples += 1;
             longest = longest.max(ids.len());
             tokens += ids.len();
@@ -73,7 +94,10 @@ fn every_picture_decodes_and_every_caption_tokenises() {
     }
     assert_eq!(samples, 4208);
     let mean = f64::from(tokens as u32) / 4208.0;
-    assert!((7.0..12.0).contains(&mean), "{mean} tokens in the mean, {longest} at most");
+    assert!(
+        (7.0..12.0).contains(&mean),
+        "{mean} tokens in the mean, {longest} at most"
+    );
 }
 
 #[test]
@@ -110,7 +134,10 @@ fn the_test_split_is_a_classification_set() {
 
 #[test]
 fn a_captioned_set_is_a_prefix_or_braces() {
-    for url in [format!("{}/test/{{0..2}}.tar", url(EMOJI)), format!("{}/test/", url(EMOJI))] {
+    for url in [
+        format!("{}/test/{{0..2}}.tar", url(EMOJI)),
+        format!("{}/test/", url(EMOJI)),
+    ] {
         let mut reader = wait(read_captioned(&url)).unwrap().reader(32);
         let mut captions = 0;
         while let Some(sample) = wait(reader.next()).unwrap() {
@@ -128,9 +155,16 @@ fn a_template_without_a_place_is_named_by_line() {
     std::fs::write(folder.path().join("classnames.txt"), "cat\ndog\n").unwrap();
     let templates = folder.path().join("zeroshot_classification_templates.txt");
     std::fs::write(&templates, "a {c}\na photo of {}\n").unwrap();
-    let error = wait(read_classification(&url(folder.path()))).unwrap_err().to_string();
-    assert!(error.contains("templates.txt, line 2") && error.contains("{c}"), "{error}");
+    let error = wait(read_classification(&url(folder.path())))
+        .unwrap_err()
+        .to_string();
+    assert!(
+        error.contains("templates.txt, line 2") && error.contains("{c}"),
+        "{error}"
+    );
     std::fs::remove_file(templates).unwrap();
-    let error = wait(read_classification(&url(folder.path()))).unwrap_err().to_string();
+    let error = wait(read_classification(&url(folder.path())))
+        .unwrap_err()
+        .to_string();
     assert!(error.contains("templates.txt does not exist"), "{error}");
 }

@@ -9,7 +9,9 @@ use twinspan_types::{Skip, SkipReason};
 fn skips(batches: &[LocalBatch]) -> BTreeMap<String, Skip> {
     let mut skips = BTreeMap::new();
     for skip in batches.iter().flat_map(|batch| &batch.skips) {
-        skips.entry(skip.key.clone()).or_insert_with(|| skip.clone());
+        skips
+            .entry(skip.key.clone())
+            .or_insert_with(|| skip.clone());
     }
     skips
 }
@@ -48,12 +50,20 @@ fn broken_samples_are_passed_over_by_name_and_batches_stay_whole() {
         (9, SkipReason::MissingImage),
         (11, SkipReason::MissingCaption),
     ];
-    let found: BTreeMap<&str, SkipReason> =
-        skips.values().map(|skip| (skip.key.as_str(), skip.reason)).collect();
-    let expected: BTreeMap<&str, SkipReason> =
-        expected.iter().map(|(n, reason)| (keys[*n].as_str(), *reason)).collect();
+    let found: BTreeMap<&str, SkipReason> = skips
+        .values()
+        .map(|skip| (skip.key.as_str(), skip.reason))
+        .collect();
+    let expected: BTreeMap<&str, SkipReason> = expected
+        .iter()
+        .map(|(n, reason)| (keys[*n].as_str(), *reason))
+        .collect();
     assert_eq!(found, expected);
-    assert!(skips.values().all(|skip| skip.shard.ends_with("0.tar") && !skip.detail.is_empty()));
+    assert!(
+        skips
+            .values()
+            .all(|skip| skip.shard.ends_with("0.tar") && !skip.detail.is_empty())
+    );
 }
 
 #[test]
@@ -69,8 +79,15 @@ fn skips_are_the_same_after_a_stop() {
     for stop in 1..12 {
         let mut resumed = config(&index, 2, 3);
         resumed.start = undisturbed[stop - 1].step;
-        resumed.cursors = undisturbed[stop - 1].cursors.iter().map(|(_, at)| *at).collect();
-        assert!(batches(resumed, 4).unwrap()[..] == undisturbed[stop..stop + 4], "{stop}");
+        resumed.cursors = undisturbed[stop - 1]
+            .cursors
+            .iter()
+            .map(|(_, at)| *at)
+            .collect();
+        assert!(
+            batches(resumed, 4).unwrap()[..] == undisturbed[stop..stop + 4],
+            "{stop}"
+        );
     }
 }
 
@@ -94,8 +111,11 @@ fn a_truncated_shard_loses_its_missing_samples_one_by_one() {
     }
     // Over a whole epoch exactly the good ones come, each once.
     let epoch: Vec<_> = batches.iter().flat_map(|batch| &batch.keys).collect();
-    let first: std::collections::BTreeSet<_> =
-        epoch.iter().filter(|key| key.epoch.0 == 0).map(|key| &key.key).collect();
+    let first: std::collections::BTreeSet<_> = epoch
+        .iter()
+        .filter(|key| key.epoch.0 == 0)
+        .map(|key| &key.key)
+        .collect();
     assert_eq!(first.len(), 48);
     assert_eq!(epoch.iter().filter(|key| key.epoch.0 == 0).count(), 48);
 }
@@ -119,12 +139,18 @@ fn a_shard_that_is_gone_or_changed_is_an_error_that_names_it() {
     let index = shards.index();
     std::fs::write(&path, tar(&real_members("00000", 19))).unwrap();
     let error = batches(config(&index, 1, 4), 1).unwrap_err().to_string();
-    assert!(error.contains("0.tar changed since it was indexed"), "{error}");
+    assert!(
+        error.contains("0.tar changed since it was indexed"),
+        "{error}"
+    );
     std::fs::remove_file(&path).unwrap();
     let mut loader = Loader::start(config(&index, 1, 4)).unwrap();
     let error = loader.next_batch(PATIENCE).unwrap_err().to_string();
     assert!(error.contains("0.tar does not exist"), "{error}");
-    assert!(matches!(loader.next_batch(PATIENCE), Err(LoaderError::Stopped)));
+    assert!(matches!(
+        loader.next_batch(PATIENCE),
+        Err(LoaderError::Stopped)
+    ));
 }
 
 #[test]

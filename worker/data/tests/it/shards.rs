@@ -76,7 +76,10 @@ pub struct Shards {
 
 impl Shards {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), sizes: Vec::new() }
+        Self {
+            folder: tempfile::tempdir().unwrap(),
+            sizes: Vec::new(),
+        }
     }
 
     pub fn add(&mut self, name: &str, samples: u64, bytes: &[u8]) -> PathBuf {
@@ -91,8 +94,11 @@ impl Shards {
     }
 
     pub fn index(&self) -> Arc<Index> {
-        let sizes: Vec<String> =
-            self.sizes.iter().map(|(name, count)| format!("{name:?}: {count}")).collect();
+        let sizes: Vec<String> = self
+            .sizes
+            .iter()
+            .map(|(name, count)| format!("{name:?}: {count}"))
+            .collect();
         let sizes = format!("{{{}}}", sizes.join(", "));
         std::fs::write(self.path("sizes.json"), sizes).unwrap();
         Arc::new(wait(build_index(&[format!("{}/", url(self.folder.path()))])).unwrap())
@@ -103,7 +109,11 @@ impl Shards {
 pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderConfig {
     LoaderConfig {
         index: Arc::clone(index),
-        order: Order { seed: 11, lanes, shuffle_window: 64 },
+        order: Order {
+            seed: 11,
+            lanes,
+            shuffle_window: 64,
+        },
         lanes: (0..lanes).map(LaneId).collect(),
         lane_group: 1,
         cursors: vec![Cursor::default(); lanes as usize],

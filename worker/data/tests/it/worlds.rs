@@ -11,11 +11,17 @@ const LANES: u32 = 8;
 const STEPS: usize = 12;
 
 /// What all ranks' batches of a step hold together, by lane.
-type Whole = (Vec<(SampleKey, Vec<u8>, Vec<u32>)>, u64, Vec<(LaneId, Cursor)>);
+type Whole = (
+    Vec<(SampleKey, Vec<u8>, Vec<u32>)>,
+    u64,
+    Vec<(LaneId, Cursor)>,
+);
 
 fn whole(ranks: Vec<LocalBatch>) -> Whole {
     let size = 32 * 32 * 3;
-    let hash = ranks.iter().fold(0, |sum: u64, batch| sum.wrapping_add(batch.key_hash));
+    let hash = ranks
+        .iter()
+        .fold(0, |sum: u64, batch| sum.wrapping_add(batch.key_hash));
     let mut rows = Vec::new();
     let mut cursors = Vec::new();
     for batch in ranks {
@@ -41,7 +47,9 @@ fn world(index: &Arc<Index>, size: u32, change: impl Fn(&mut LoaderConfig)) -> V
             batches(config, STEPS).unwrap().into_iter()
         })
         .collect();
-    (0..STEPS).map(|_| whole(ranks.iter_mut().map(|rank| rank.next().unwrap()).collect())).collect()
+    (0..STEPS)
+        .map(|_| whole(ranks.iter_mut().map(|rank| rank.next().unwrap()).collect()))
+        .collect()
 }
 
 #[test]
@@ -69,7 +77,10 @@ fn rows_stand_in_the_order_of_the_lanes() {
     let index = emoji_index();
     for batch in batches(config(&index, LANES, 3), 2).unwrap() {
         let lanes: Vec<u32> = batch.keys.iter().map(|key| key.lane.0).collect();
-        assert_eq!(lanes, (0..LANES).flat_map(|lane| [lane; 3]).collect::<Vec<_>>());
+        assert_eq!(
+            lanes,
+            (0..LANES).flat_map(|lane| [lane; 3]).collect::<Vec<_>>()
+        );
     }
 }
 
@@ -81,10 +92,16 @@ fn a_stopped_run_goes_on_the_same_from_any_step() {
     for stop in [1, 2, 7, 43, 44, 46] {
         let mut resumed = config(&index, LANES, 12);
         resumed.start = Step(stop);
-        resumed.cursors =
-            undisturbed[stop as usize - 1].cursors.iter().map(|(_, cursor)| *cursor).collect();
+        resumed.cursors = undisturbed[stop as usize - 1]
+            .cursors
+            .iter()
+            .map(|(_, cursor)| *cursor)
+            .collect();
         let rest = batches(resumed, 4).unwrap();
-        assert!(rest[..] == undisturbed[stop as usize..][..4], "after step {stop}");
+        assert!(
+            rest[..] == undisturbed[stop as usize..][..4],
+            "after step {stop}"
+        );
     }
 }
 
@@ -99,7 +116,14 @@ fn no_batch_is_made_beyond_the_lease() {
         assert_eq!(loader.next_batch(PATIENCE).unwrap().step, Step(step));
     }
     let error = loader.next_batch(Duration::from_millis(50)).unwrap_err();
-    assert!(matches!(error, LoaderError::TimedOut { step: Step(3), what: "a lease", .. }));
+    assert!(matches!(
+        error,
+        LoaderError::TimedOut {
+            step: Step(3),
+            what: "a lease",
+            ..
+        }
+    ));
     lease.send(Step(3)).unwrap();
     assert_eq!(loader.next_batch(PATIENCE).unwrap().step, Step(3));
     drop(lease);

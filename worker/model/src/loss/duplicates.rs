@@ -34,7 +34,9 @@ impl Duplicates {
     pub fn mask(&self, rows: &Range<usize>, columns: &Range<usize>) -> Option<Vec<f32>> {
         let from = self.pairs.partition_point(|(i, _)| *i < rows.start);
         let to = self.pairs.partition_point(|(i, _)| *i < rows.end);
-        let inside = self.pairs[from..to].iter().filter(|(_, j)| columns.contains(j));
+        let inside = self.pairs[from..to]
+            .iter()
+            .filter(|(_, j)| columns.contains(j));
         let mut mask: Option<Vec<f32>> = None;
         for (i, j) in inside {
             let mask = mask.get_or_insert_with(|| vec![0.0; rows.len() * columns.len()]);

@@ -66,9 +66,19 @@ impl ContrastiveBatch<'_> {
     #[must_use]
     pub fn loss(&self, all: &LogSumExps) -> f64 {
         let [n, _] = self.x_ne.dims();
-        let sums = all.image.iter().chain(&all.text).map(|l| f64::from(*l)).sum::<f64>();
+        let sums = all
+            .image
+            .iter()
+            .chain(&all.text)
+            .map(|l| f64::from(*l))
+            .sum::<f64>();
         let positives: f64 = blocks(0..n, self.tile)
-            .flat_map(|rows| to_vec(dot_rows(rows_of(&self.x_ne, &rows), rows_of(&self.y_ne, &rows))))
+            .flat_map(|rows| {
+                to_vec(dot_rows(
+                    rows_of(&self.x_ne, &rows),
+                    rows_of(&self.y_ne, &rows),
+                ))
+            })
             .map(f64::from)
             .sum();
         (sums - 2.0 * f64::from(self.scale) * positives) / (2.0 * n as f64)
@@ -179,7 +189,9 @@ impl ContrastiveBatch<'_> {
 /// Consecutive ranges of at most `tile`.
 fn blocks(range: Range<usize>, tile: usize) -> impl Iterator<Item = Range<usize>> {
     let end = range.end;
-    range.step_by(tile).map(move |first| first..end.min(first + tile))
+    range
+        .step_by(tile)
+        .map(move |first| first..end.min(first + tile))
 }
 
 fn rows_of(t_ne: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {

@@ -4,22 +4,31 @@ use burn::tensor::Device;
 /// The naive N x N form in f64: loss, dL/dx, dL/dy, dL/d(logit scale).
 fn naive(x: &[f32], y: &[f32], e: usize, s: f64, same: &[u64]) -> (f64, Vec<f64>, Vec<f64>, f64) {
     let n = x.len() / e;
-    let row = |t: &[f32], i: usize| t[i * e..][..e].iter().map(|v| f64::from(*v)).collect::<Vec<_>>();
-    let dot = |i: usize, j: usize| -> f64 {
-        row(x, i).iter().zip(row(y, j)).map(|(a, b)| a * b).sum()
+    let row = |t: &[f32], i: usize| {
+        t[i * e..][..e]
+            .iter()
+            .map(|v| f64::from(*v))
+            .collect::<Vec<_>>()
     };
+    let dot =
+        |i: usize, j: usize| -> f64 { row(x, i).iter().zip(row(y, j)).map(|(a, b)| a * b).sum() };
     let weight = |i: usize, j: usize| match i != j && same[i] == same[j] {
         true => 0.0,
         false => (s * dot(i, j)).exp(),
     };
-    let image: Vec<f64> = (0..n).map(|i| (0..n).map(|j| weight(i, j)).sum::<f64>()).collect();
-    let text: Vec<f64> = (0..n).map(|j| (0..n).map(|i| weight(i, j)).sum::<f64>()).collect();
+    let image: Vec<f64> = (0..n)
+        .map(|i| (0..n).map(|j| weight(i, j)).sum::<f64>())
+        .collect();
+    let text: Vec<f64> = (0..n)
+        .map(|j| (0..n).map(|i| weight(i, j)).sum::<f64>())
+        .collect();
     let mut loss = 0.0;
     let (mut dx, mut dy, mut ds) = (vec![0.0; n * e], vec![0.0; n * e], 0.0);
     for i in 0..n {
         loss += (image[i].ln() + text[i].ln() - 2.0 * s * dot(i, i)) / (2.0 * n as f64);
         for j in 0..n {
-            let p = weight(i, j) / image[i] + weight(i, j) / text[j] - 2.0 * f64::from(u8::from(i == j));
+            let p = weight(i, j) / image[i] + weight(i, j) / text[j]
+                - 2.0 * f64::from(u8::from(i == j));
             for k in 0..e {
                 dx[i * e + k] += s * p * row(y, j)[k] / (2.0 * n as f64);
                 dy[j * e + k] += s * p * row(x, i)[k] / (2.0 * n as f64);
@@ -33,7 +42,9 @@ fn naive(x: &[f32], y: &[f32], e: usize, s: f64, same: &[u64]) -> (f64, Vec<f64>
 fn unit_rows(n: usize, e: usize, seed: u64) -> Vec<f32> {
     let mut state = seed;
     let mut next = || {
-        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        state = state
+            .wrapping_mul(6364136223846793005)
+            .wrapping_add(1442695040888963407);
         (state >> 40) as f32 / (1u32 << 24) as f32 - 0.5
     };
     let mut rows: Vec<f32> = (0..n * e).map(|_| next()).collect();
@@ -69,13 +80,20 @@ fn by_ranks(
             duplicates: &duplicates,
         })
         .collect();
-    let mut all = LogSumExps { image: vec![], text: vec![] };
+    let mut all = LogSumExps {
+        image: vec![],
+        text: vec![],
+    };
     for batch in &batches {
         let own = batch.log_sum_exps();
         all.image.extend(own.image);
         all.text.extend(own.text);
     }
-    let mut whole = LossGradients { image: vec![], text: vec![], logit_scale: 0.0 };
+    let mut whole = LossGradients {
+        image: vec![],
+        text: vec![],
+        logit_scale: 0.0,
+    };
     for batch in &batches {
         let own = batch.gradients(&all);
         whole.image.extend(own.image);
@@ -86,9 +104,15 @@ fn by_ranks(
 }
 
 fn assert_close(ours: &[f32], reference: &[f64]) {
-    let scale = reference.iter().fold(0.0_f64, |m, v| m.max(v.abs())).max(1e-9);
+    let scale = reference
+        .iter()
+        .fold(0.0_f64, |m, v| m.max(v.abs()))
+        .max(1e-9);
     for (ours, reference) in ours.iter().zip(reference) {
-        assert!((f64::from(*ours) - reference).abs() < 2e-5 * scale, "{ours} {reference}");
+        assert!(
+            (f64::from(*ours) - reference).abs() < 2e-5 * scale,
+            "{ours} {reference}"
+        );
     }
 }
 
@@ -99,7 +123,12 @@ fn any_cut_into_ranks_and_tiles_gives_the_full_batch_loss_and_gradient() {
     let ids: Vec<u64> = (0..n as u64).collect();
     for scale in [1.0, 14.3, 100.0] {
         let (loss, dx, dy, ds) = naive(&x, &y, e, f64::from(scale), &ids);
-        for cuts in [vec![0, 23], vec![0, 12, 23], vec![0, 1, 9, 23], vec![0, 8, 16, 20, 23]] {
+        for cuts in [
+            vec![0, 23],
+            vec![0, 12, 23],
+            vec![0, 1, 9, 23],
+            vec![0, 8, 16, 20, 23],
+        ] {
             for tile in [1, 5, 64] {
                 let (ours, gradients) = by_ranks(&x, &y, e, scale, tile, &cuts, &ids);
                 assert!((ours - loss).abs() < 1e-5 * loss.max(1.0), "{ours} {loss}");

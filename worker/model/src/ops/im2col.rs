@@ -139,6 +139,7 @@ fn gather(picture: &[f32], window: Window, mut out: &mut [Slot]) {
         line[before..before + inside].write_copy_of_slice(&picture[start..start + inside]);
         line[before + inside..].fill(Slot::new(0.0));
     });
+    assert!(out.is_empty(), "the runs are as long as the rows together");
 }
 
 fn scatter(grad: &[f32], window: Window, picture: &mut [f32]) {

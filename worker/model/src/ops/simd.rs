@@ -93,7 +93,7 @@ pub(super) fn normal<const FMA: bool>(x: f32) -> (f32, f32) {
     let t = 1.0 / mul_add::<FMA>(0.27, u, 1.0);
     let p = mul_add::<FMA>(0.028_915_175, t, -0.126_254_81);
     let p = mul_add::<FMA>(p, t, 0.169_290_55);
-    let p = mul_add::<FMA>(p, t, -0.068_620_095);
+    let p = mul_add::<FMA>(p, t, -0.068_620_09);
     let p = mul_add::<FMA>(p, t, 0.107_398_9);
     let p = mul_add::<FMA>(p, t, 0.072_240_48);
     let p = mul_add::<FMA>(p, t, 0.101_759_13);

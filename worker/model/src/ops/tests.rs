@@ -6,3 +6,4 @@ mod harness;
 mod norms;
 mod products;
 mod scalar;
+mod threads;

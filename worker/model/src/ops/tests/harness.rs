@@ -19,7 +19,10 @@ fn vector(tensor: Tensor<1>) -> Vec<f32> {
 }
 
 /// Output of `op` and gradients of `sum(weights * output)`, all flat, for the inputs given.
-fn run(inputs: &[Vec<f32>], op: impl Fn(&[Tensor<1>]) -> Tensor<1>) -> (Vec<f32>, Vec<Vec<f32>>) {
+pub(super) fn run(
+    inputs: &[Vec<f32>],
+    op: impl Fn(&[Tensor<1>]) -> Tensor<1>,
+) -> (Vec<f32>, Vec<Vec<f32>>) {
     let device = Device::flex().autodiff();
     let leaves: Vec<_> = inputs
         .iter()

@@ -1,0 +1,105 @@
+//! `twinspan coordinator`: one coordinator.
+
+use crate::args::CoordinatorArgs;
+use crate::exit::{Failure, bad_input, failed};
+use crate::train::Report;
+use crate::validate::{self, Checked};
+use crate::{parent, worker};
+use anyhow::{Context, anyhow};
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+use twinspan_coordinator::{CoordinatorError, CoordinatorHandle, Outcome, Started};
+use twinspan_types::WorldSize;
+
+/// Runs a coordinator until its run is over.
+pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
+    if args.parent_pipe {
+        parent::end_with_parent();
+    }
+    let mut config = validate::load(&args.config)?;
+    config.cluster.workers = args.workers.map_or(config.cluster.workers, WorldSize);
+    if let Some(listen) = &args.listen {
+        config.cluster.listen.clone_from(listen);
+    }
+    let checked = validate::check(config)?;
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    let outcome = runtime.block_on(serve(checked))?;
+    let report = report(outcome);
+    say(&report);
+    match report {
+        Report::Failed { reason } => Err(failed(anyhow!(reason))),
+        _ => Ok(()),
+    }
+}
+
+async fn serve(Checked { config, index }: Checked) -> Result<Outcome, Failure> {
+    let listen = config.cluster.listen.clone();
+    let listener = TcpListener::bind(&listen)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot listen on {listen}; choose another cluster.listen, or port 0 for a free one"
+            )
+        })
+        .map_err(bad_input)?;
+    let address = listener.local_addr().map_err(failed)?;
+    let started =
+        twinspan_coordinator::start(config, index, listener, worker::random_bytes()).await;
+    let coordinator = match started.map_err(failure)? {
+        Started::Over(outcome) => return Ok(outcome),
+        Started::Running(coordinator) => coordinator,
+    };
+    say(&Report::Listening {
+        url: format!("http://{address}"),
+    });
+    let handle = coordinator.handle();
+    let stopping = tokio::spawn(stop_on_signal(handle));
+    let outcome = coordinator.wait().await.map_err(failure);
+    stopping.abort();
+    outcome
+}
+
+/// Ctrl-C and SIGTERM stop the run in order.
+async fn stop_on_signal(handle: CoordinatorHandle) {
+    let (Ok(mut interrupt), Ok(mut terminate)) = (
+        signal(SignalKind::interrupt()),
+        signal(SignalKind::terminate()),
+    ) else {
+        return;
+    };
+    tokio::select! {
+        _ = interrupt.recv() => {}
+        _ = terminate.recv() => {}
+    }
+    handle.stop().await;
+}
+
+fn failure(error: CoordinatorError) -> Failure {
+    match error.is_bad_input() {
+        true => bad_input(error),
+        false => failed(error),
+    }
+}
+
+fn report(outcome: Outcome) -> Report {
+    match outcome {
+        Outcome::Ended { step, checkpoint } => Report::Ended {
+            step: step.0,
+            checkpoint: checkpoint.map(|name| name.directory()),
+        },
+        Outcome::Stopped { step, checkpoint } => Report::Stopped {
+            step: step.0,
+            checkpoint: checkpoint.map(|name| name.directory()),
+        },
+        Outcome::Failed { reason } => Report::Failed { reason },
+    }
+}
+
+/// One JSON line on standard output.
+fn say(report: &Report) {
+    println!("{}", serde_json::json!(report));
+}

@@ -1,0 +1,57 @@
+//! Why a coordinator cannot start or go on.
+
+use twinspan_data::StoreError;
+
+/// One variant for each reaction.
+#[derive(Debug, thiserror::Error)]
+pub enum CoordinatorError {
+    /// The listener's address cannot be told.
+    #[error("the coordinator's address cannot be told: {0}")]
+    Listen(#[source] std::io::Error),
+    /// The output URL names no store.
+    #[error(transparent)]
+    Output(#[from] StoreError),
+    /// A file of the run cannot be read or written.
+    #[error("{path}: {source}")]
+    Store {
+        /// The file.
+        path: String,
+        /// The store's reason.
+        source: object_store::Error,
+    },
+    /// A file of the run is not what it should be.
+    #[error("{path}: {what}; restore it from a copy, or start another run under another name")]
+    Corrupt {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        what: String,
+    },
+    /// The directory holds a run of another identity.
+    #[error(
+        "{run} was begun with another {what}; choose another `run:` name, or go on with the run file that began it (run.yaml beside its log)"
+    )]
+    AnotherRun {
+        /// The run's URL.
+        run: String,
+        /// The paths that differ, with both values.
+        what: String,
+    },
+    /// Another coordinator wrote to the log.
+    #[error("another coordinator took the run over (its record is {path}); this one ends")]
+    Superseded {
+        /// The record.
+        path: String,
+    },
+    /// The driver's task is gone.
+    #[error("the coordinator's driver ended without an outcome")]
+    DriverGone,
+}
+
+impl CoordinatorError {
+    /// Whether what was given is at fault, so that nothing was written.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::AnotherRun { .. } | Self::Output(_))
+    }
+}

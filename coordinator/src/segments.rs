@@ -1,0 +1,183 @@
+//! Metrics and skips: put-if-absent segments while the run goes on, joined into one file when it
+//! pauses or ends.
+
+use crate::CoordinatorError;
+use crate::run_dir::{Files, skips_up_to};
+use object_store::PutMode;
+use serde::de::DeserializeOwned;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+use twinspan_types::{Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport};
+
+/// Longest time that a line waits for its segment.
+pub const FLUSH_EVERY: Duration = Duration::from_secs(10);
+
+/// Lines that wait to be written.
+pub struct Segments {
+    files: Files,
+    workers: u32,
+    global_batch: u64,
+    generation: Generation,
+    metrics: Vec<StepReport>,
+    skips: Vec<Skip>,
+    written: u64,
+    flushed: Instant,
+}
+
+impl Segments {
+    pub fn new(files: Files, config: &RunConfig, now: Instant) -> Self {
+        Self {
+            files,
+            workers: config.cluster.workers.0,
+            global_batch: u64::from(config.train.global_batch),
+            generation: Generation(0),
+            metrics: Vec::new(),
+            skips: Vec::new(),
+            written: 0,
+            flushed: now,
+        }
+    }
+
+    pub fn add_metrics(&mut self, generation: Generation, steps: Vec<StepReport>) {
+        self.generation = generation;
+        self.metrics.extend(steps);
+    }
+
+    pub fn add_skips(&mut self, generation: Generation, skips: Vec<Skip>) {
+        self.generation = generation;
+        self.skips.extend(skips);
+    }
+
+    /// When the next segment is due.
+    pub fn due(&self) -> Instant {
+        self.flushed + FLUSH_EVERY
+    }
+
+    /// Writes what waits.
+    pub async fn flush(&mut self, now: Instant) -> Result<(), CoordinatorError> {
+        self.flushed = now;
+        let generation = self.generation.0;
+        if let Some(first) = self.metrics.first() {
+            let path = format!("metrics/{generation:08}-{:08}.jsonl", first.step.0);
+            let lines: String = self
+                .metrics
+                .iter()
+                .map(|report| self.line(report))
+                .collect();
+            self.files.put(&path, lines.into(), PutMode::Create).await?;
+            self.metrics.clear();
+        }
+        if !self.skips.is_empty() {
+            let path = format!("skipped/{generation:08}-{:08}.jsonl", self.written);
+            let lines: String = self
+                .skips
+                .iter()
+                .map(|skip| format!("{}\n", json!(skip)))
+                .collect();
+            self.files.put(&path, lines.into(), PutMode::Create).await?;
+            self.skips.clear();
+            self.written += 1;
+        }
+        Ok(())
+    }
+
+    /// One line of `metrics.jsonl`, in open_clip's names.
+    fn line(&self, report: &StepReport) -> String {
+        let m = &report.metrics;
+        let epoch = report
+            .cursors
+            .iter()
+            .map(|cursor| cursor.epoch.0)
+            .min()
+            .unwrap_or(0);
+        let line = json!({
+            "step": report.step.0,
+            "samples": report.step.0 * self.global_batch,
+            "epoch": epoch,
+            "train/loss": m.loss,
+            "train/contrastive_loss": m.loss,
+            "train/scale": m.logit_scale,
+            "train/logit_scale": m.logit_scale.ln(),
+            "train/lr": m.lr,
+            "train/grad_norm": m.grad_norm,
+            "train/data_time": m.data_time,
+            "train/batch_time": m.batch_time,
+            "train/samples_per_second": m.samples_per_second,
+            "train/samples_per_second_per_gpu": m.samples_per_second / f64::from(self.workers),
+            "sample_hash": format!("{:016x}", report.sample_hash),
+        });
+        format!("{line}\n")
+    }
+
+    /// Joins all segments of the surviving lineage into `metrics.jsonl` and `skipped.jsonl`.
+    pub async fn join(&self) -> Result<(), CoordinatorError> {
+        let records = crate::log::replay(&self.files).await?;
+        for (directory, file) in [("metrics", "metrics.jsonl"), ("skipped", "skipped.jsonl")] {
+            let lines: Vec<Value> = surviving(&self.files, &records, directory).await?;
+            let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
+            self.files
+                .put(file, text.into(), PutMode::Overwrite)
+                .await?;
+        }
+        Ok(())
+    }
+}
+
+/// Skips of the surviving lineage up to the step that a term starts from.
+pub async fn skips(
+    files: &Files,
+    records: &[LogRecord],
+    start: Step,
+) -> Result<Vec<Skip>, CoordinatorError> {
+    Ok(skips_up_to(
+        surviving(files, records, "skipped").await?,
+        start,
+    ))
+}
+
+/// All lines of a directory's segments but those that a later generation made void: it starts at a
+/// step, and what earlier ones reported beyond that step is redone.
+async fn surviving<L: DeserializeOwned>(
+    files: &Files,
+    records: &[LogRecord],
+    directory: &str,
+) -> Result<Vec<L>, CoordinatorError> {
+    let starts: Vec<(u64, u64)> = records
+        .iter()
+        .filter_map(|record| match &record.fact {
+            Fact::WorldFormed {
+                generation, start, ..
+            } => Some((generation.0, start.0)),
+            _ => None,
+        })
+        .collect();
+    let mut lines = Vec::new();
+    for name in files.list(directory).await? {
+        let path = format!("{directory}/{name}");
+        let corrupt = |what: String| CoordinatorError::Corrupt {
+            path: files.name(&path),
+            what,
+        };
+        let generation = name
+            .split('-')
+            .next()
+            .and_then(|text| text.parse::<u64>().ok());
+        let generation =
+            generation.ok_or_else(|| corrupt("no generation in its name".to_owned()))?;
+        let later = starts.iter().filter(|(later, _)| *later > generation);
+        let last = later.map(|(_, start)| *start).min().unwrap_or(u64::MAX);
+        let text = files.get(&path).await?.unwrap_or_default();
+        for line in text
+            .split(|byte| *byte == b'\n')
+            .filter(|line| !line.is_empty())
+        {
+            let value: Value =
+                serde_json::from_slice(line).map_err(|error| corrupt(error.to_string()))?;
+            if value["step"].as_u64().is_some_and(|step| step <= last) {
+                let line = serde_json::from_value(value);
+                lines.push(line.map_err(|error| corrupt(error.to_string()))?);
+            }
+        }
+    }
+    Ok(lines)
+}
