@@ -76,7 +76,11 @@ impl Watch {
             return None;
         }
         if silent.count() < roster.workers().count() {
-            self.all_silent_since = None;
+            // The first word after everybody's silence: the others get their time too.
+            if self.all_silent_since.take().is_some() {
+                self.trusted_from = now + self.timeout;
+                return None;
+            }
             return Some(Lost::One(longest));
         }
         let since = *self.all_silent_since.get_or_insert(now);

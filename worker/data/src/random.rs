@@ -78,8 +78,8 @@ mod tests {
         assert_eq!(items, SHUFFLED);
     }
 
-    const FOREVER: [u64; 4] = [0; 4];
-    const SHUFFLED: [u32; 8] = [0; 8];
+    const FOREVER: [u64; 4] = [498, 527, 861, 248];
+    const SHUFFLED: [u32; 8] = [4, 3, 1, 7, 5, 6, 0, 2];
 
     #[test]
     fn every_number_below_a_bound_is_equally_likely() {

@@ -115,7 +115,10 @@ pub fn open(url: &str) -> Result<(Arc<dyn ObjectStore>, Path), StoreError> {
     let escaped = url.replace('#', "%23").replace('?', "%3F");
     let parsed = Url::parse(&escaped).map_err(|error| bad(error.to_string()))?;
     let path = Path::from_url_path(parsed.path()).map_err(|error| bad(error.to_string()))?;
-    Ok((Arc::new(LocalFileSystem::new()), path))
+    Ok((
+        Arc::new(LocalFileSystem::new().with_automatic_cleanup(true)),
+        path,
+    ))
 }
 
 /// All objects below a URL that ends in `/`, by URL; none where nothing lies there.

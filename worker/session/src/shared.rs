@@ -29,6 +29,12 @@ pub(crate) struct Inbox {
     pub(crate) ended: Option<Ended>,
 }
 
+/// What is done when the coordinator says that the run is over.
+type OnEnd = Box<dyn Fn(&Ended) + Send>;
+
+/// Tells the number of the collective that the rank is in.
+type Sequence = Box<dyn Fn() -> u64 + Send>;
+
 /// The board between the training thread and the heartbeat.
 #[derive(Default)]
 pub(crate) struct Shared {
@@ -36,10 +42,10 @@ pub(crate) struct Shared {
     step: AtomicU64,
     progress: AtomicU64,
     generation: AtomicU64,
-    collective: Mutex<Option<Box<dyn Fn() -> u64 + Send>>>,
+    collective: Mutex<Option<Sequence>>,
     outbox: Mutex<Outbox>,
     inbox: Mutex<Inbox>,
-    on_end: Mutex<Option<Box<dyn Fn(&Ended) + Send>>>,
+    on_end: Mutex<Option<OnEnd>>,
     /// The highest step that the rank may read its lanes for.
     pub(crate) lease: watch::Sender<Step>,
     pub(crate) wake: tokio::sync::Notify,
@@ -91,7 +97,7 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_collective(&self, sequence: Box<dyn Fn() -> u64 + Send>) {
+    pub(crate) fn set_collective(&self, sequence: Sequence) {
         *lock(&self.collective) = Some(sequence);
     }
 
@@ -131,7 +137,7 @@ impl Shared {
     }
 
     /// Runs `action` when the coordinator says that the run is over, at once if it has said so.
-    pub(crate) fn set_on_end(&self, action: Box<dyn Fn(&Ended) + Send>) {
+    pub(crate) fn set_on_end(&self, action: OnEnd) {
         if let Some(ended) = self.ended() {
             action(&ended);
         }
