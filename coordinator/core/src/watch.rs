@@ -68,19 +68,16 @@ impl Watch {
         let silent = roster
             .workers()
             .filter(|(_, worker)| silence(worker.heard) > self.timeout);
-        let Some((longest, _)) = silent.clone().min_by_key(|(_, worker)| worker.heard) else {
-            self.all_silent_since = None;
-            return None;
-        };
+        let all = silent.clone().count() == roster.workers().count();
+        if !all && self.all_silent_since.take().is_some() {
+            // This side was cut off and hears the first of them again: the others get their time.
+            self.trusted_from = now + self.timeout;
+        }
+        let (longest, _) = silent.min_by_key(|(_, worker)| worker.heard)?;
         if now < self.trusted_from || silence(self.rose) <= self.timeout {
             return None;
         }
-        if silent.count() < roster.workers().count() {
-            // The first word after everybody's silence: the others get their time too.
-            if self.all_silent_since.take().is_some() {
-                self.trusted_from = now + self.timeout;
-                return None;
-            }
+        if !all {
             return Some(Lost::One(longest));
         }
         let since = *self.all_silent_since.get_or_insert(now);

@@ -72,14 +72,12 @@ mod tests {
     fn the_stream_never_changes() {
         let mut keyed = Keyed::new("test", &[1, 2]);
         let drawn: Vec<u64> = (0..4).map(|_| keyed.below(1000)).collect();
-        assert_eq!(drawn, FOREVER);
+        // Worked out by another ChaCha8 and SHA-256 than these, from the description above.
+        assert_eq!(drawn, [498, 527, 861, 248]);
         let mut items: Vec<u32> = (0..8).collect();
         Keyed::with_text("test", &[1], "key").shuffle(&mut items);
-        assert_eq!(items, SHUFFLED);
+        assert_eq!(items, [4, 3, 1, 7, 5, 6, 0, 2]);
     }
-
-    const FOREVER: [u64; 4] = [498, 527, 861, 248];
-    const SHUFFLED: [u32; 8] = [4, 3, 1, 7, 5, 6, 0, 2];
 
     #[test]
     fn every_number_below_a_bound_is_equally_likely() {

@@ -308,6 +308,35 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_failure_that_passes_is_not_seen_and_one_that_stays_names_the_url() {
+        let failing = |times: usize| {
+            let mut attempts = 0;
+            move || {
+                attempts += 1;
+                let off = || object_store::Error::Generic {
+                    store: "test",
+                    source: "off".into(),
+                };
+                std::future::ready(if attempts > times {
+                    Ok(attempts)
+                } else {
+                    Err(off())
+                })
+            }
+        };
+        let (passing, lasting) = tokio::join!(
+            retried("file:///a", failing(3)),
+            retried("file:///b", failing(4))
+        );
+        assert_eq!(passing.expect("the fourth attempt succeeds"), 4);
+        let error = lasting.expect_err("four attempts fail").to_string();
+        assert!(
+            error.contains("file:///b could not be read in 4 attempts"),
+            "{error}"
+        );
+    }
+
+    #[tokio::test]
     async fn a_range_of_a_file_that_changed_is_refused() {
         let folder = tempfile::tempdir().expect("a folder");
         let file = folder.path().join("a.tar");

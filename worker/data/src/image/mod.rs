@@ -154,6 +154,60 @@ mod tests {
         }
     }
 
+    /// A JPEG of 8 x 8 pixels whose every component is 128 everywhere.
+    fn flat_jpeg(components: u8, adobe: Option<u8>) -> Vec<u8> {
+        let segment = |marker: u8, content: &[u8]| {
+            let length = (content.len() as u16 + 2).to_be_bytes();
+            [&[0xff, marker], &length[..], content].concat()
+        };
+        let each = |entry: fn(u8) -> Vec<u8>| (1..=components).flat_map(entry).collect::<Vec<u8>>();
+        // One code of one bit: no difference, or the end of the block.
+        let table = |class: u8| [&[class, 1], &[0; 15][..], &[0]].concat();
+        let mut bytes = vec![0xff, 0xd8];
+        if let Some(transform) = adobe {
+            bytes.extend(segment(
+                0xee,
+                &[b"Adobe\0d\0\0\0\0", &[transform][..]].concat(),
+            ));
+        }
+        bytes.extend(segment(0xdb, &[&[0], &[1; 64][..]].concat()));
+        let frame = each(|id| vec![id, 0x11, 0]);
+        bytes.extend(segment(
+            0xc0,
+            &[&[8, 0, 8, 0, 8, components], &frame[..]].concat(),
+        ));
+        bytes.extend(segment(0xc4, &table(0x00)));
+        bytes.extend(segment(0xc4, &table(0x10)));
+        let scan = each(|id| vec![id, 0]);
+        bytes.extend(segment(
+            0xda,
+            &[&[components], &scan[..], &[0, 63, 0]].concat(),
+        ));
+        let unused = 8 - 2 * components;
+        bytes.extend([((1_u16 << unused) - 1) as u8, 0xff, 0xd9]);
+        bytes
+    }
+
+    #[test]
+    fn grey_and_cmyk_jpegs_decode_to_what_pillow_makes_of_them() {
+        for (components, adobe, grey) in [
+            (1, None, 128_u8),
+            (3, None, 128),
+            (4, Some(0), 64),
+            (4, Some(2), 64),
+            (4, None, 64),
+        ] {
+            let picture = decode(&flat_jpeg(components, adobe)).expect("decodes");
+            assert_eq!((picture.width, picture.height), (8, 8));
+            let near = picture.rgb.iter().all(|value| value.abs_diff(grey) <= 1);
+            assert!(
+                near,
+                "{components} components, {adobe:?}: {:?}",
+                &picture.rgb[..3]
+            );
+        }
+    }
+
     #[test]
     fn what_is_no_picture_is_an_error() {
         assert_eq!(decode(b""), Err(PictureError::UnknownFormat));

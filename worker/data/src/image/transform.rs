@@ -41,12 +41,6 @@ impl Transformer {
         }
     }
 
-    /// Bytes of a transformed picture.
-    #[must_use]
-    pub fn bytes(&self) -> usize {
-        self.size as usize * self.size as usize * 3
-    }
-
     /// `RandomResizedCrop(size, scale=(crop_scale_min, 1), ratio=(3/4, 4/3), BICUBIC)`: a
     /// `size x size x 3` picture.
     ///
@@ -264,7 +258,7 @@ mod tests {
             let square = transformer
                 .train(&picture, 0.9, &mut random)
                 .expect("resizes");
-            assert_eq!(square.len(), transformer.bytes());
+            assert_eq!(square.len(), 9 * 9 * 3);
         }
     }
 

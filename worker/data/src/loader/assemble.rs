@@ -140,7 +140,7 @@ impl Assembler {
     /// beyond the lease.
     fn dispatch(&mut self) -> Result<(), Ended> {
         let lease = *self.lease.borrow();
-        let steps = (lease.0 + 1).saturating_sub(self.step.0).min(2) as usize;
+        let steps = lease.0.saturating_add(1).saturating_sub(self.step.0).min(2) as usize;
         for target in (1..=steps).map(|steps| steps * self.samples_per_lane) {
             for (slot, lane) in self.lanes.iter_mut().enumerate() {
                 while lane.rows.len() + lane.pending.len() < target

@@ -208,6 +208,16 @@ impl Loader {
         let decoders = config.decode_threads.max(1);
         let budget = Budget::new(&config, lanes.len());
 
+        // Made before the channels, so that, when a thread cannot be started, it is dropped after
+        // them: it waits for threads that end when their channels do.
+        let mut loader = Self {
+            batches: None,
+            next: config.start.next(),
+            lease: config.lease.clone(),
+            stop: None,
+            stop_reading: None,
+            threads: Vec::new(),
+        };
         // Every sender knows that its message fits: windows and jobs are counted before they are
         // made, so that no thread ever waits on a channel while another waits on it.
         let jobs_at_once = 4 * decoders + 16;
@@ -219,14 +229,9 @@ impl Loader {
         let (stop_reading, stopped_reading) = tokio::sync::oneshot::channel();
         let (lease_moved, lease_moves) = bounded(1);
 
-        let mut loader = Self {
-            batches: Some(batch_queue),
-            next: config.start.next(),
-            lease: config.lease.clone(),
-            stop: Some(stop),
-            stop_reading: Some(stop_reading),
-            threads: Vec::new(),
-        };
+        loader.batches = Some(batch_queue);
+        loader.stop = Some(stop);
+        loader.stop_reading = Some(stop_reading);
         let positions = lanes.iter().copied().zip(cursors).collect::<Vec<_>>();
         let reader = read::Reader::new(&config, Arc::clone(&plan), budget.lane_bytes);
         loader.threads.push(reader.spawn(

@@ -121,6 +121,24 @@ fn a_truncated_shard_loses_its_missing_samples_one_by_one() {
 }
 
 #[test]
+fn what_lies_behind_a_damaged_header_is_passed_over_and_called_corrupt() {
+    let members = real_members("00000", 30);
+    let mut bytes = tar(&members);
+    let before: usize = members[..40]
+        .iter()
+        .map(|(_, body)| 512 + body.len().next_multiple_of(512))
+        .sum();
+    bytes[before + 5] ^= 1;
+    let mut shards = Shards::new();
+    shards.add("0.tar", 30, &bytes);
+    let skips = skips(&batches(config(&shards.index(), 2, 4), 8).unwrap());
+    let expected: Vec<String> = (20..30).map(|n| format!("#{n}")).collect();
+    assert_eq!(skips.keys().cloned().collect::<Vec<_>>(), expected);
+    let detail = format!("corrupt at byte {before}, in sample 20");
+    assert!(skips.values().all(|skip| skip.detail.contains(&detail)));
+}
+
+#[test]
 fn a_count_that_is_wrong_names_the_shard_and_both_numbers() {
     for (indexed, held) in [(20, 24), (24, 20)] {
         let mut shards = Shards::new();
