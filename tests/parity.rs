@@ -76,6 +76,16 @@ fn vit() -> Case {
     case(model, 1, reference_config(vision))
 }
 
+fn resnet() -> Case {
+    let vision = reference::VisionConfig::ResNet {
+        layers: [1, 1, 1, 1],
+        width: 8,
+        head_width: 64,
+    };
+    let model = "{embed_dim: 24, vision_cfg: {image_size: 64, layers: [1, 1, 1, 1], width: 8, head_width: 64}, text_cfg: {context_length: 77, vocab_size: 49408, width: 32, heads: 2, layers: 2}}";
+    case(model, 3, reference_config(vision))
+}
+
 fn reference_config(vision: reference::VisionConfig) -> reference::ModelConfig {
     reference::ModelConfig {
         embed_dim: 24,
@@ -336,6 +346,11 @@ fn assert_parity(case: &Case) {
 #[test]
 fn a_vit_trains_alike_with_1_to_4_ranks_and_in_float64() {
     assert_parity(&vit());
+}
+
+#[test]
+fn a_modified_resnet_trains_alike_with_1_to_4_ranks_and_in_float64() {
+    assert_parity(&resnet());
 }
 
 /// A collective that averages where it should sum.

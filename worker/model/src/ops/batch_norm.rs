@@ -16,6 +16,11 @@ use super::simd::{mul_add, multiversion};
 /// Rows of one block at the least: each block leaves two numbers a column to be joined.
 const LEAST_ROWS: usize = 32;
 
+/// Rows that are summed in f32 before the sum goes into an f64. A picture's background makes
+/// thousands of equal addends, whose rounding errors do not cancel; the sum of a whole block would
+/// miss by as much as decides on which side of ReLU a number falls.
+const RUN: usize = 8;
+
 /// The columns' statistics over one batch, for the running ones.
 #[derive(Clone, Debug, PartialEq)]
 pub struct BatchStats {
@@ -143,8 +148,7 @@ impl BatchNormBackward for Flex {
         let parts = map_ranges(rows, block_rows(width).max(LEAST_ROWS), |rows| {
             let here = rows.start * width..rows.end * width;
             let mut sums = vec![0.0; 2 * width];
-            let (dgamma, dbeta) = sums.split_at_mut(width);
-            parameter_gradients(&x[here.clone()], &grad[here], columns, dgamma, dbeta);
+            parameter_gradients(&x[here.clone()], &grad[here], columns, &mut sums);
             sums
         });
         let mut dgamma = sum_in_order(parts, 2 * width);
@@ -189,9 +193,9 @@ fn column_moments(x: &[f32], rows: usize, width: usize) -> (Vec<f32>, Vec<f32>) 
     for (count, means, squares) in parts {
         let total = seen + count;
         for ((joined, mean), square) in joined.iter_mut().zip(means).zip(squares) {
-            let shift = f64::from(mean) - joined.0;
+            let shift = mean - joined.0;
             joined.0 += shift * count / total;
-            joined.1 += f64::from(square) + shift * shift * seen * count / total;
+            joined.1 += square + shift * shift * seen * count / total;
         }
         seen = total;
     }
@@ -213,23 +217,39 @@ fn inverse_deviations(variance: &[f32], rows: usize, eps: f32) -> Vec<f32> {
 
 multiversion! {
     /// The columns' means and sums of squared deviations over one block.
-    fn block_moments<const FMA: bool>(x: &[f32], mean: &mut [f32], squares: &mut [f32]) {
+    fn block_moments<const FMA: bool>(x: &[f32], mean: &mut [f64], squares: &mut [f64]) {
         let width = mean.len();
-        let count = (x.len() / width) as f32;
+        let count = (x.len() / width) as f64;
         // Sums of differences from the first row: those of the numbers would lose what a large mean
         // leaves no digits for.
         let first = &x[..width];
-        for row in x.chunks_exact(width) {
-            for ((m, &v), &f) in mean.iter_mut().zip(row).zip(first) {
-                *m += v - f;
+        let mut sums = vec![0.0f32; width];
+        for run in x.chunks(RUN * width) {
+            for row in run.chunks_exact(width) {
+                for ((sum, &v), &f) in sums.iter_mut().zip(row).zip(first) {
+                    *sum += v - f;
+                }
             }
+            flush(&mut sums, mean);
         }
-        mean.iter_mut().zip(first).for_each(|(m, f)| *m = f + *m / count);
-        for row in x.chunks_exact(width) {
-            for ((square, &v), &mean) in squares.iter_mut().zip(row).zip(mean.iter()) {
-                *square = mul_add::<FMA>(v - mean, v - mean, *square);
+        mean.iter_mut().zip(first).for_each(|(m, f)| *m = f64::from(*f) + *m / count);
+        let centre: Vec<f32> = mean.iter().map(|m| *m as f32).collect();
+        for run in x.chunks(RUN * width) {
+            for row in run.chunks_exact(width) {
+                for ((sum, &v), &c) in sums.iter_mut().zip(row).zip(&centre) {
+                    *sum = mul_add::<FMA>(v - c, v - c, *sum);
+                }
             }
+            flush(&mut sums, squares);
         }
+    }
+}
+
+/// Adds a run's sums to the block's, and begins the next run's.
+#[inline(always)]
+fn flush(run: &mut [f32], block: &mut [f64]) {
+    for (block, run) in block.iter_mut().zip(run) {
+        *block += f64::from(std::mem::take(run));
     }
 }
 
@@ -282,20 +302,25 @@ impl Columns<'_> {
 }
 
 multiversion! {
+    /// The sums of gamma's gradient over one block, and behind them those of beta's.
     fn parameter_gradients<const FMA: bool>(
         x: &[f32],
         grad: &[f32],
         columns: Columns<'_>,
-        dgamma: &mut [f32],
-        dbeta: &mut [f32],
+        sums: &mut [f64],
     ) {
-        let width = dgamma.len();
-        for (row, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
-            for k in 0..width {
-                let (normal, grad) = columns.masked::<FMA>(k, row[k], grad[k]);
-                dgamma[k] = mul_add::<FMA>(grad, normal, dgamma[k]);
-                dbeta[k] += grad;
+        let width = sums.len() / 2;
+        let mut run_sums = vec![0.0f32; 2 * width];
+        for (x, grad) in x.chunks(RUN * width).zip(grad.chunks(RUN * width)) {
+            let (dgamma, dbeta) = run_sums.split_at_mut(width);
+            for (row, grad) in x.chunks_exact(width).zip(grad.chunks_exact(width)) {
+                for k in 0..width {
+                    let (normal, grad) = columns.masked::<FMA>(k, row[k], grad[k]);
+                    dgamma[k] = mul_add::<FMA>(grad, normal, dgamma[k]);
+                    dbeta[k] += grad;
+                }
             }
+            flush(&mut run_sums, sums);
         }
     }
 }

@@ -149,12 +149,15 @@ pub(super) fn map_ranges<R: Send>(
     }
 }
 
-/// The sum of the blocks' vectors, in the order of the blocks.
-pub(super) fn sum_in_order(parts: Vec<Vec<f32>>, width: usize) -> Vec<f32> {
-    parts.into_iter().fold(vec![0.0; width], |mut sum, part| {
-        sum.iter_mut().zip(&part).for_each(|(s, p)| *s += p);
+/// The sum of the blocks' vectors, in the order of the blocks and in f64.
+pub(super) fn sum_in_order<T: Copy + Into<f64>>(parts: Vec<Vec<T>>, width: usize) -> Vec<f32> {
+    let sum = parts.into_iter().fold(vec![0.0; width], |mut sum, part| {
+        sum.iter_mut()
+            .zip(&part)
+            .for_each(|(s, p)| *s += (*p).into());
         sum
-    })
+    });
+    sum.into_iter().map(|s| s as f32).collect()
 }
 
 /// Puts an operation with its saved `state` on the graph if a parent is tracked.

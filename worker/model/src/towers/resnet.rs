@@ -173,7 +173,8 @@ fn bottleneck(visual: &Scope<'_>, block: &Bottleneck, x: Maps, norms: &mut Norms
 /// Attention whose one query is the mean over all positions.
 ///
 /// With one query a product with the keys is a sum over a broadcast, which needs no small matrix
-/// products and no transposed copies.
+/// products and no transposed copies. The keys' bias is left out: it adds one number to all scores
+/// of a query, which softmax takes away, so its gradient is zero.
 fn attention_pool(w: &Scope<'_>, x: Maps, heads: usize) -> Tensor<2> {
     let [rows, channels] = x.rows_nc.dims();
     let (batch, tokens) = (x.batch, rows / x.batch + 1);
@@ -186,7 +187,8 @@ fn attention_pool(w: &Scope<'_>, x: Maps, heads: usize) -> Tensor<2> {
     let x_nc = x_btc.reshape([batch * tokens, channels]);
 
     let query_bthd = linear(w, "q_proj", first_bc).reshape([batch, 1, heads, head_width]);
-    let key_bthd = linear(w, "k_proj", x_nc.clone()).reshape([batch, tokens, heads, head_width]);
+    let key_nc = ops::linear(x_nc.clone(), w.matrix("k_proj.weight"), None);
+    let key_bthd = key_nc.reshape([batch, tokens, heads, head_width]);
     let value_bthd = linear(w, "v_proj", x_nc).reshape([batch, tokens, heads, head_width]);
     let query_bthd = query_bthd * (head_width as f32).powf(-0.5);
     let score_bth1 = (query_bthd * key_bthd).sum_dim(3);

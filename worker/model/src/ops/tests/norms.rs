@@ -141,6 +141,30 @@ fn batch_norm_gives_the_unbiased_variance_of_columns_far_from_zero() {
     }
 }
 
+/// As pictures on a plain background give them: thousands of equal numbers, and a first one that
+/// differs from them.
+#[test]
+fn batch_norm_sums_a_plain_background_without_losing_digits() {
+    let rows = 20_000;
+    let x: Vec<f32> = (0..rows)
+        .map(|row| if row % 400 == 0 { 0.3 } else { 1.925_713 })
+        .collect();
+    let (mean, variance) = moments(x.iter().map(|&v| f64::from(v)));
+    let stats = statistics(plain(x.clone(), rows));
+    assert!((f64::from(stats.mean[0]) / mean - 1.0).abs() < 2e-7);
+    let unbiased = variance * rows as f64 / (rows - 1) as f64;
+    assert!((f64::from(stats.variance[0]) / unbiased - 1.0).abs() < 1e-6);
+
+    let device = Device::flex().autodiff();
+    let x = Tensor::<2>::from_data(TensorData::new(x, [rows, 1]), &device);
+    let gamma = Tensor::<1>::ones([1], &device);
+    let beta = Tensor::<1>::zeros([1], &device).require_grad();
+    let (out, _) = batch_norm(x, gamma, beta.clone(), EPS, false);
+    let grads = (out * 0.1).sum().backward();
+    let sum = beta.grad(&grads).expect("a gradient").into_scalar::<f32>();
+    assert!((f64::from(sum) / (0.1_f32 as f64 * rows as f64) - 1.0).abs() < 2e-7);
+}
+
 #[test]
 fn batch_norm_of_one_row_has_zero_variance() {
     let x = plain(vec![3.0, -4.0], 1);
