@@ -5,4 +5,5 @@ mod checkpoints;
 mod processes;
 mod resume;
 mod run;
+mod skips;
 mod support;

@@ -94,19 +94,21 @@ impl Workspace {
             .collect()
     }
 
-    /// Waits until the newest committed checkpoint has at least this step.
-    pub fn wait_for_checkpoint(&self, step: u64) {
+    /// Waits until there is a checkpoint of a later step than `before`: the processes that write it
+    /// are in the middle of their work.
+    pub fn wait_for_checkpoint_after(&self, before: Option<u64>) {
         let start = Instant::now();
-        while self.newest_manifest().is_none_or(|newest| newest < step) {
+        while self.newest_checkpoint() <= before {
             assert!(
                 start.elapsed() < BOUND,
-                "no checkpoint at step {step} in time"
+                "no checkpoint after step {before:?} in time"
             );
             std::thread::sleep(Duration::from_millis(20));
         }
     }
 
-    fn newest_manifest(&self) -> Option<u64> {
+    /// The step of the newest checkpoint that has a manifest.
+    pub fn newest_checkpoint(&self) -> Option<u64> {
         let entries = std::fs::read_dir(self.run_dir().join("checkpoints")).ok()?;
         let whole = entries
             .flatten()

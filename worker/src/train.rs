@@ -143,7 +143,7 @@ fn train(
             rank,
             exchange,
             loader,
-            boundary: Boundary::default(),
+            boundary: Boundary::new(config),
             upload: None,
             bad_steps: 0,
         }

@@ -3,9 +3,10 @@
 use crate::{Nonce, Step, Term};
 use serde::{Deserialize, Serialize};
 
-/// An order that takes effect on every rank at the same step boundary: the first boundary at which
-/// the step vote carries it and `at_step` has been reached. A later `(term, sequence)` replaces an
-/// earlier one.
+/// An order that takes effect on every rank at the same step boundary: the first one at which the
+/// step vote carries it, `at_step` has been reached and, unless the order is to stop, the step is a
+/// multiple of `checkpoint.every_steps` or the last. A later `(term, sequence)` replaces an earlier
+/// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {
     /// The term of the coordinator that gave it.
