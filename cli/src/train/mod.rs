@@ -111,6 +111,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
         children.keep(worker.map_err(failed)?);
     }
     let mut progress = Progress::new(config, args.json);
+    progress.print(&format!("{}: coordinator at {url}", config.run));
     let outcome = watch(
         &url,
         &mut coordinator,
