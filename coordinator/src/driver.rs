@@ -1,15 +1,14 @@
-//! The task that owns the core, the log and the store: it feeds events in and carries actions out,
-//! in their order.
+//! The task that owns the core: it feeds events in, answers requests, and gives what is to be
+//! written to the scribe.
 
-use crate::run_dir::RunDir;
-use crate::segments::Segments;
+use crate::scribe::{Scribe, WAITING};
 use crate::{CoordinatorError, Outcome};
-use object_store::PutMode;
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
+use tokio::task::JoinSet;
 use twinspan_coordinator_core::{Action, Core, Event, Request, Response, Token};
-use twinspan_types::{CheckpointName, Manifest, RunConfig, ServiceError};
+use twinspan_types::ServiceError;
 
 /// An answer to a request.
 pub type Answer = Result<Response, ServiceError>;
@@ -25,8 +24,7 @@ pub enum Ask {
 /// The driver.
 pub struct Driver {
     core: Core,
-    run: RunDir,
-    segments: Segments,
+    scribe: Scribe,
     queue: mpsc::Receiver<Ask>,
     waiting: BTreeMap<Token, oneshot::Sender<Answer>>,
     tokens: u64,
@@ -34,130 +32,88 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(core: Core, run: RunDir, config: RunConfig, queue: mpsc::Receiver<Ask>) -> Self {
-        let origin = Instant::now();
-        let segments = Segments::new(run.files.clone(), &config, origin);
+    pub fn new(core: Core, scribe: Scribe, queue: mpsc::Receiver<Ask>) -> Self {
         Self {
             core,
-            run,
-            segments,
+            scribe,
             queue,
             waiting: BTreeMap::new(),
             tokens: 0,
-            origin,
+            origin: Instant::now(),
         }
     }
 
-    /// Runs until the core says that the run is over.
-    pub async fn run(mut self) -> Result<Outcome, CoordinatorError> {
+    /// Runs until the core says that the run is over and all is written.
+    pub async fn run(self) -> Result<Outcome, CoordinatorError> {
+        let Self {
+            mut core,
+            scribe,
+            mut queue,
+            mut waiting,
+            mut tokens,
+            origin,
+        } = self;
+        let (actions, to_write) = mpsc::channel(WAITING);
+        let (tell, mut written) = mpsc::channel(WAITING + 1);
+        let mut writer = JoinSet::new();
+        writer.spawn(scribe.run(to_write, tell));
         loop {
-            let deadline = self.core.next_deadline().map(|after| self.origin + after);
-            let due = self
-                .segments
-                .due()
-                .min(deadline.unwrap_or(self.segments.due()));
+            let deadline = core.next_deadline().map(|after| origin + after);
+            let timer = async {
+                match deadline {
+                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    None => std::future::pending().await,
+                }
+            };
             let event = tokio::select! {
-                ask = self.queue.recv() => match ask {
-                    Some(ask) => self.event_of(ask),
+                ask = queue.recv() => match ask {
+                    Some(Ask::Stop) => Event::StopRequested,
+                    Some(Ask::Request(request, answer)) => {
+                        let token = Token(tokens);
+                        tokens += 1;
+                        waiting.insert(token, answer);
+                        Event::Request { token, request }
+                    }
                     None => return Err(CoordinatorError::DriverGone),
                 },
-                () = tokio::time::sleep_until(due.into()) => Event::Tick,
+                Some(event) = written.recv() => event,
+                ended = writer.join_next() => return ended_early(ended),
+                () = timer => Event::Tick,
             };
-            if let Some(outcome) = self.handle(event).await? {
-                self.segments.flush(Instant::now()).await?;
-                self.segments.join().await?;
-                return Ok(outcome);
-            }
-            if Instant::now() >= self.segments.due() {
-                self.segments.flush(Instant::now()).await?;
-            }
-        }
-    }
-
-    fn event_of(&mut self, ask: Ask) -> Event {
-        match ask {
-            Ask::Stop => Event::StopRequested,
-            Ask::Request(request, answer) => {
-                let token = Token(self.tokens);
-                self.tokens += 1;
-                self.waiting.insert(token, answer);
-                Event::Request { token, request }
-            }
-        }
-    }
-
-    /// Carries out an event's actions, and those of the events that they lead to.
-    async fn handle(&mut self, event: Event) -> Result<Option<Outcome>, CoordinatorError> {
-        let mut events = VecDeque::from([event]);
-        let mut finished = None;
-        while let Some(event) = events.pop_front() {
-            for action in self.core.handle(self.origin.elapsed(), event) {
+            let mut outcome = None;
+            for action in core.handle(origin.elapsed(), event) {
                 match action {
-                    Action::Finish(outcome) => finished = Some(outcome),
-                    action => events.extend(self.carry_out(action).await?),
-                }
-            }
-        }
-        Ok(finished)
-    }
-
-    async fn carry_out(&mut self, action: Action) -> Result<Option<Event>, CoordinatorError> {
-        match action {
-            Action::Reply(token, answer) => {
-                if let Some(waiting) = self.waiting.remove(&token) {
-                    // A client that has gone needs no answer.
-                    let _ = waiting.send(answer);
-                }
-            }
-            Action::Log(fact) => {
-                let logged = match self.run.log.append(fact.clone()).await {
-                    Err(superseded @ CoordinatorError::Superseded { .. }) => {
-                        return Err(superseded);
+                    Action::Reply(token, answer) => {
+                        if let Some(waiting) = waiting.remove(&token) {
+                            // A client that has gone needs no answer.
+                            let _ = waiting.send(answer);
+                        }
                     }
-                    logged => logged.map_err(|error| error.to_string()),
-                };
-                tracing::debug!(?fact, "logged");
-                return Ok(Some(Event::RecordLogged(fact, logged)));
-            }
-            Action::StoreManifest(manifest) => {
-                let path = format!("{}/{}", manifest.name.directory(), Manifest::FILE);
-                let text = format!("{:#}\n", serde_json::json!(manifest));
-                let stored = self
-                    .run
-                    .files
-                    .put(&path, text.into(), PutMode::Create)
-                    .await;
-                let stored = stored.map_err(|error| error.to_string());
-                return Ok(Some(Event::ManifestStored(manifest.name, stored)));
-            }
-            Action::RemoveCheckpoint(name) => self.remove(name).await?,
-            Action::AppendMetrics(generation, steps) => {
-                self.segments.add_metrics(generation, steps)
-            }
-            Action::AppendSkips(generation, skips) => self.segments.add_skips(generation, skips),
-            Action::FlushSegments => {
-                if let Err(error) = self.segments.flush(Instant::now()).await {
-                    return Ok(Some(Event::FlushFailed(error.to_string())));
+                    Action::Finish(finished) => outcome = Some(finished),
+                    action => {
+                        if actions.send(action).await.is_err() {
+                            return ended_early(writer.join_next().await);
+                        }
+                    }
                 }
             }
-            Action::Finish(_) => {}
+            if let Some(outcome) = outcome {
+                drop(actions);
+                return match writer.join_next().await {
+                    Some(Ok(Ok(()))) => Ok(outcome),
+                    ended => ended_early(ended),
+                };
+            }
         }
-        Ok(None)
     }
+}
 
-    /// Removes the manifest first: what is left then is no checkpoint.
-    async fn remove(&self, name: CheckpointName) -> Result<(), CoordinatorError> {
-        let directory = name.directory();
-        self.run
-            .files
-            .remove(&format!("{directory}/{}", Manifest::FILE))
-            .await?;
-        for part in self.run.files.list(&directory).await? {
-            self.run
-                .files
-                .remove(&format!("{directory}/{part}"))
-                .await?;
-        }
-        Ok(())
+/// The scribe ended before the run did.
+fn ended_early(
+    ended: Option<Result<Result<(), CoordinatorError>, tokio::task::JoinError>>,
+) -> Result<Outcome, CoordinatorError> {
+    match ended {
+        Some(Ok(Err(error))) => Err(error),
+        _ => Err(CoordinatorError::DriverGone),
     }
 }

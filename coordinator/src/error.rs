@@ -8,17 +8,9 @@ pub enum CoordinatorError {
     /// The listener's address cannot be told.
     #[error("the coordinator's address cannot be told: {0}")]
     Listen(#[source] std::io::Error),
-    /// The output URL names no store.
-    #[error(transparent)]
-    Output(#[from] StoreError),
     /// A file of the run cannot be read or written.
-    #[error("{path}: {source}")]
-    Store {
-        /// The file.
-        path: String,
-        /// The store's reason.
-        source: object_store::Error,
-    },
+    #[error(transparent)]
+    Store(#[from] StoreError),
     /// A file of the run is not what it should be.
     #[error("{path}: {what}; restore it from a copy, or start another run under another name")]
     Corrupt {
@@ -52,6 +44,10 @@ impl CoordinatorError {
     /// Whether what was given is at fault, so that nothing was written.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::AnotherRun { .. } | Self::Output(_))
+        match self {
+            Self::AnotherRun { .. } => true,
+            Self::Store(error) => error.is_bad_input(),
+            _ => false,
+        }
     }
 }

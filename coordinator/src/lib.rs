@@ -4,6 +4,7 @@ mod driver;
 mod error;
 mod log;
 mod run_dir;
+mod scribe;
 mod segments;
 mod service;
 
@@ -93,7 +94,7 @@ pub async fn start(
             tracing::error!(%error, "the coordinator's service ended");
         }
     });
-    let driver = Driver::new(core, run, config, queue);
+    let driver = Driver::new(core, scribe::Scribe::new(run, &config), queue);
     tasks.spawn(async move {
         // Nobody waits for an outcome that is not taken.
         let _ = told.send(driver.run().await);

@@ -1,14 +1,13 @@
 //! The durable log: `log/00000042.json`, one record a file, written put-if-absent.
 
 use crate::CoordinatorError;
-use crate::run_dir::Files;
-use object_store::PutMode;
 use std::hash::{BuildHasher, Hasher, RandomState};
+use twinspan_data::{Directory, StoreError};
 use twinspan_types::{Fact, LogRecord, Nonce, Term};
 
 /// The log of one run, open for one term.
 pub struct Log {
-    files: Files,
+    files: Directory,
     next: u64,
     term: Term,
 }
@@ -16,7 +15,7 @@ pub struct Log {
 impl Log {
     /// Reads all records and opens the next term.
     pub async fn open(
-        files: Files,
+        files: Directory,
         address: &str,
     ) -> Result<(Self, Vec<LogRecord>), CoordinatorError> {
         let records = replay(&files).await?;
@@ -39,7 +38,7 @@ impl Log {
     }
 
     /// The log of a run that has ended: nothing more is written.
-    pub fn closed(files: Files) -> Self {
+    pub fn closed(files: Directory) -> Self {
         Self {
             files,
             next: u64::MAX,
@@ -52,8 +51,8 @@ impl Log {
         self.term
     }
 
-    /// Appends a fact. When the outcome of the write is not known, the record is read back: the
-    /// own nonce means that it was written, another's that this coordinator was superseded.
+    /// Appends a fact. The record's nonce makes it like no other: where another record lies in its
+    /// place, this coordinator was superseded.
     pub async fn append(&mut self, fact: Fact) -> Result<(), CoordinatorError> {
         let path = format!("log/{:08}.json", self.next);
         let nonce = Nonce(RandomState::new().build_hasher().finish());
@@ -63,34 +62,27 @@ impl Log {
             fact,
         };
         let text = format!("{:#}\n", serde_json::json!(record));
-        if let Err(failed) = self.files.put(&path, text.into(), PutMode::Create).await {
-            match self.files.get(&path).await? {
-                None => return Err(failed),
-                Some(bytes) => {
-                    let written = serde_json::from_slice::<LogRecord>(&bytes).ok();
-                    if written.is_none_or(|written| written.nonce != nonce) {
-                        return Err(CoordinatorError::Superseded {
-                            path: self.files.name(&path),
-                        });
-                    }
-                }
+        match self.files.create(&path, text.into()).await {
+            Err(StoreError::Exists { url }) => Err(CoordinatorError::Superseded { path: url }),
+            written => {
+                written?;
+                self.next += 1;
+                Ok(())
             }
         }
-        self.next += 1;
-        Ok(())
     }
 }
 
 /// All records, in order.
-pub async fn replay(files: &Files) -> Result<Vec<LogRecord>, CoordinatorError> {
+pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorError> {
     let mut records = Vec::new();
     loop {
         let path = format!("log/{:08}.json", records.len());
-        let Some(bytes) = files.get(&path).await? else {
+        let Some(bytes) = files.read(&path).await? else {
             return Ok(records);
         };
         let record = serde_json::from_slice(&bytes).map_err(|error| CoordinatorError::Corrupt {
-            path: files.name(&path),
+            path: files.url_of(&path),
             what: error.to_string(),
         })?;
         records.push(record);

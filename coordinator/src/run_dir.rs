@@ -2,116 +2,16 @@
 
 use crate::log::{Log, replay};
 use crate::{CoordinatorError, Outcome};
-use bytes::Bytes;
-use futures::TryStreamExt;
-use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload};
-use std::sync::Arc;
 use twinspan_coordinator_core::Recovered;
+use twinspan_data::{Directory, Stores};
 use twinspan_types::{
     CheckpointName, Fact, Generation, Index, LogRecord, Manifest, RunConfig, Skip, Step,
 };
 
-/// The files below one directory of a store.
-#[derive(Clone)]
-pub struct Files {
-    store: Arc<dyn ObjectStore>,
-    prefix: Path,
-    url: String,
-}
-
-impl Files {
-    /// The directory at `url`.
-    pub fn open(url: &str) -> Result<Self, CoordinatorError> {
-        let (store, prefix) = twinspan_data::store::open(url)?;
-        let url = url.trim_end_matches('/').to_owned();
-        Ok(Self { store, prefix, url })
-    }
-
-    /// A file's URL, for messages.
-    pub fn name(&self, file: &str) -> String {
-        format!("{}/{file}", self.url)
-    }
-
-    fn path(&self, file: &str) -> Path {
-        file.split('/')
-            .fold(self.prefix.clone(), |path, part| path.join(part))
-    }
-
-    /// A whole file; none where there is none.
-    pub async fn get(&self, file: &str) -> Result<Option<Bytes>, CoordinatorError> {
-        let read = async { self.store.get(&self.path(file)).await?.bytes().await };
-        match read.await {
-            Ok(bytes) => Ok(Some(bytes)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.failed(file, source)),
-        }
-    }
-
-    /// Writes a whole file.
-    pub async fn put(
-        &self,
-        file: &str,
-        bytes: Bytes,
-        mode: PutMode,
-    ) -> Result<(), CoordinatorError> {
-        let options = PutOptions {
-            mode,
-            ..PutOptions::default()
-        };
-        let payload = PutPayload::from_bytes(bytes);
-        let put = self
-            .store
-            .put_opts(&self.path(file), payload, options)
-            .await;
-        put.map(|_| ()).map_err(|source| self.failed(file, source))
-    }
-
-    /// Removes a file; one that is not there is fine.
-    pub async fn remove(&self, file: &str) -> Result<(), CoordinatorError> {
-        match self.store.delete(&self.path(file)).await {
-            Ok(()) | Err(object_store::Error::NotFound { .. }) => Ok(()),
-            Err(source) => Err(self.failed(file, source)),
-        }
-    }
-
-    /// The names of the files below a directory, sorted, relative to it.
-    pub async fn list(&self, directory: &str) -> Result<Vec<String>, CoordinatorError> {
-        let prefix = self.path(directory);
-        let listed: Vec<_> = self
-            .store
-            .list(Some(&prefix))
-            .try_collect()
-            .await
-            .map_err(|source| self.failed(directory, source))?;
-        let names = listed
-            .iter()
-            .filter_map(|object| object.location.filename());
-        let mut names: Vec<String> = names.map(str::to_owned).collect();
-        names.sort();
-        Ok(names)
-    }
-
-    async fn size(&self, file: &str) -> Result<Option<u64>, CoordinatorError> {
-        match self.store.head(&self.path(file)).await {
-            Ok(meta) => Ok(Some(meta.size)),
-            Err(object_store::Error::NotFound { .. }) => Ok(None),
-            Err(source) => Err(self.failed(file, source)),
-        }
-    }
-
-    fn failed(&self, file: &str, source: object_store::Error) -> CoordinatorError {
-        CoordinatorError::Store {
-            path: self.name(file),
-            source,
-        }
-    }
-}
-
 /// A run's directory, owned for one term.
 pub struct RunDir {
     /// Its files.
-    pub files: Files,
+    pub files: Directory,
     /// Its log.
     pub log: Log,
 }
@@ -131,7 +31,7 @@ impl RunDir {
         index: &Index,
         address: &str,
     ) -> Result<(Self, Found), CoordinatorError> {
-        let files = Files::open(&config.url())?;
+        let files = Directory::open(&Stores::default(), &config.url())?;
         check_identity(&files, config, index).await?;
         let records = replay(&files).await?;
         if let Some(step) = ended_at(&records).filter(|step| *step >= config.train.steps) {
@@ -145,13 +45,9 @@ impl RunDir {
             return Ok((Self { files, log }, Found::Ended(outcome)));
         }
         let yaml = twinspan_types::config::to_yaml(config).unwrap_or_default();
-        files
-            .put("run.yaml", yaml.into(), PutMode::Overwrite)
-            .await?;
+        files.write("run.yaml", yaml.into()).await?;
         let index = format!("{}\n", serde_json::json!(index));
-        files
-            .put("index.json", index.into(), PutMode::Overwrite)
-            .await?;
+        files.write("index.json", index.into()).await?;
         let (log, records) = Log::open(files.clone(), address).await?;
         let latest = newest_whole(&files, &records).await?;
         let start = latest
@@ -177,7 +73,7 @@ impl RunDir {
 /// # Errors
 /// The store cannot be read, or a record is damaged.
 pub async fn latest_checkpoint(url: &str) -> Result<Option<String>, CoordinatorError> {
-    let files = Files::open(url)?;
+    let files = Directory::open(&Stores::default(), url)?;
     let records = replay(&files).await?;
     let newest = newest_whole(&files, &records).await?;
     Ok(newest.map(|manifest| manifest.name.directory()))
@@ -185,11 +81,11 @@ pub async fn latest_checkpoint(url: &str) -> Result<Option<String>, CoordinatorE
 
 /// A directory that holds a run must hold this one.
 async fn check_identity(
-    files: &Files,
+    files: &Directory,
     config: &RunConfig,
     index: &Index,
 ) -> Result<(), CoordinatorError> {
-    let Some(stored) = files.get("run.yaml").await? else {
+    let Some(stored) = files.read("run.yaml").await? else {
         return Ok(());
     };
     let another = |what: String| CoordinatorError::AnotherRun {
@@ -197,7 +93,7 @@ async fn check_identity(
         what,
     };
     let text = String::from_utf8_lossy(&stored);
-    let name = files.name("run.yaml");
+    let name = files.url_of("run.yaml");
     let begun = RunConfig::parse(
         &text,
         std::path::Path::new(&name),
@@ -218,7 +114,7 @@ async fn check_identity(
         });
         return Err(another(told.collect::<Vec<_>>().join(", ")));
     }
-    if let Some(bytes) = files.get("index.json").await? {
+    if let Some(bytes) = files.read("index.json").await? {
         let stored: Option<Index> = serde_json::from_slice(&bytes).ok();
         if stored.is_none_or(|stored| stored != *index) {
             return Err(another(
@@ -268,13 +164,13 @@ fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
 
 /// The newest kept checkpoint whose manifest and parts are all there.
 async fn newest_whole(
-    files: &Files,
+    files: &Directory,
     records: &[LogRecord],
 ) -> Result<Option<Manifest>, CoordinatorError> {
     for name in kept(records).into_iter().rev() {
         let directory = name.directory();
         let bytes = files
-            .get(&format!("{directory}/{}", Manifest::FILE))
+            .read(&format!("{directory}/{}", Manifest::FILE))
             .await?;
         let manifest: Option<Manifest> =
             bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());

@@ -2,30 +2,25 @@
 //! pauses or ends.
 
 use crate::CoordinatorError;
-use crate::run_dir::{Files, skips_up_to};
-use object_store::PutMode;
+use crate::run_dir::skips_up_to;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use twinspan_data::Directory;
 use twinspan_types::{Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport};
-
-/// Longest time that a line waits for its segment.
-pub const FLUSH_EVERY: Duration = Duration::from_secs(10);
 
 /// Lines that wait to be written.
 pub struct Segments {
-    files: Files,
+    files: Directory,
     workers: u32,
     global_batch: u64,
     generation: Generation,
     metrics: Vec<StepReport>,
     skips: Vec<Skip>,
     written: u64,
-    flushed: Instant,
 }
 
 impl Segments {
-    pub fn new(files: Files, config: &RunConfig, now: Instant) -> Self {
+    pub fn new(files: Directory, config: &RunConfig) -> Self {
         Self {
             files,
             workers: config.cluster.workers.0,
@@ -34,7 +29,6 @@ impl Segments {
             metrics: Vec::new(),
             skips: Vec::new(),
             written: 0,
-            flushed: now,
         }
     }
 
@@ -48,14 +42,8 @@ impl Segments {
         self.skips.extend(skips);
     }
 
-    /// When the next segment is due.
-    pub fn due(&self) -> Instant {
-        self.flushed + FLUSH_EVERY
-    }
-
     /// Writes what waits.
-    pub async fn flush(&mut self, now: Instant) -> Result<(), CoordinatorError> {
-        self.flushed = now;
+    pub async fn flush(&mut self) -> Result<(), CoordinatorError> {
         let generation = self.generation.0;
         if let Some(first) = self.metrics.first() {
             let path = format!("metrics/{generation:08}-{:08}.jsonl", first.step.0);
@@ -64,7 +52,7 @@ impl Segments {
                 .iter()
                 .map(|report| self.line(report))
                 .collect();
-            self.files.put(&path, lines.into(), PutMode::Create).await?;
+            self.files.create(&path, lines.into()).await?;
             self.metrics.clear();
         }
         if !self.skips.is_empty() {
@@ -74,7 +62,7 @@ impl Segments {
                 .iter()
                 .map(|skip| format!("{}\n", json!(skip)))
                 .collect();
-            self.files.put(&path, lines.into(), PutMode::Create).await?;
+            self.files.create(&path, lines.into()).await?;
             self.skips.clear();
             self.written += 1;
         }
@@ -115,9 +103,7 @@ impl Segments {
         for (directory, file) in [("metrics", "metrics.jsonl"), ("skipped", "skipped.jsonl")] {
             let lines: Vec<Value> = surviving(&self.files, &records, directory).await?;
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
-            self.files
-                .put(file, text.into(), PutMode::Overwrite)
-                .await?;
+            self.files.write(file, text.into()).await?;
         }
         Ok(())
     }
@@ -125,7 +111,7 @@ impl Segments {
 
 /// Skips of the surviving lineage up to the step that a term starts from.
 pub async fn skips(
-    files: &Files,
+    files: &Directory,
     records: &[LogRecord],
     start: Step,
 ) -> Result<Vec<Skip>, CoordinatorError> {
@@ -138,7 +124,7 @@ pub async fn skips(
 /// All lines of a directory's segments but those that a later generation made void: it starts at a
 /// step, and what earlier ones reported beyond that step is redone.
 async fn surviving<L: DeserializeOwned>(
-    files: &Files,
+    files: &Directory,
     records: &[LogRecord],
     directory: &str,
 ) -> Result<Vec<L>, CoordinatorError> {
@@ -155,7 +141,7 @@ async fn surviving<L: DeserializeOwned>(
     for name in files.list(directory).await? {
         let path = format!("{directory}/{name}");
         let corrupt = |what: String| CoordinatorError::Corrupt {
-            path: files.name(&path),
+            path: files.url_of(&path),
             what,
         };
         let generation = name
@@ -166,7 +152,7 @@ async fn surviving<L: DeserializeOwned>(
             generation.ok_or_else(|| corrupt("no generation in its name".to_owned()))?;
         let later = starts.iter().filter(|(later, _)| *later > generation);
         let last = later.map(|(_, start)| *start).min().unwrap_or(u64::MAX);
-        let text = files.get(&path).await?.unwrap_or_default();
+        let text = files.read(&path).await?.unwrap_or_default();
         for line in text
             .split(|byte| *byte == b'\n')
             .filter(|line| !line.is_empty())

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use twinspan_collective::CollectiveError;
-use twinspan_data::{LoaderError, TextError};
+use twinspan_data::{LoaderError, StoreError, TextError};
 use twinspan_model::config::ModelConfigError;
 use twinspan_model::openclip::WeightsError;
 use twinspan_session::{SessionError, VoteError};
@@ -38,13 +38,25 @@ pub enum WorkerError {
     #[error(transparent)]
     Vote(#[from] VoteError),
     /// A file of the run cannot be read or written.
-    #[error("{url}: {source}")]
-    Storage {
-        /// The file or directory.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    /// A file that must be there is not.
+    #[error("{url} is missing: this is no whole run or checkpoint")]
+    MissingFile {
+        /// The file.
         url: String,
-        /// The store's reason.
-        source: Box<dyn std::error::Error + Send + Sync>,
     },
+    /// A file of the run is not what it should be.
+    #[error("{url} cannot be read: {source}; restore it from a copy")]
+    CorruptFile {
+        /// The file.
+        url: String,
+        /// What is wrong.
+        source: serde_json::Error,
+    },
+    /// The system gives no means to wait for a store.
+    #[error("no asynchronous runtime can be started: {0}")]
+    Runtime(#[source] std::io::Error),
     /// A checkpoint's part is not what its manifest says.
     #[error("{url}: {what}; remove this checkpoint's directory to continue from an older one")]
     CorruptCheckpoint {

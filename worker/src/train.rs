@@ -125,9 +125,9 @@ fn train(
     }
 
     let index: Index = serde_json::from_slice(&storage.read("index.json")?).map_err(|error| {
-        WorkerError::Storage {
+        WorkerError::CorruptFile {
             url: storage.url_of("index.json"),
-            source: Box::new(error),
+            source: error,
         }
     })?;
     let loader = Loader::start(loader_config(

@@ -4,7 +4,7 @@ use crate::image::{self, Transformer};
 use crate::index::{self, IndexBuildError};
 use crate::loader::{CAPTION, PICTURES};
 use crate::shard::StoredShard;
-use crate::store::{self, Object, StoreError};
+use crate::store::{Object, StoreError, Stores};
 use crate::tar::{Sample, SampleReader, TarError};
 use std::collections::VecDeque;
 use twinspan_types::config::expand_braces;
@@ -70,12 +70,13 @@ pub enum EvalError {
 }
 
 /// An evaluation set, found but not read.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct EvalSet {
     /// Class names by label; none in a captioned set.
     pub classes: Vec<String>,
     /// Prompt templates in which `{c}` stands for the class name; none in a captioned set.
     pub templates: Vec<String>,
+    stores: Stores,
     shards: Vec<Object>,
 }
 
@@ -96,6 +97,7 @@ pub struct EvalSample {
 #[derive(Debug)]
 pub struct EvalReader {
     classes: usize,
+    stores: Stores,
     shards: VecDeque<Object>,
     open: Option<(String, SampleReader<StoredShard>)>,
     transformer: Transformer,
@@ -108,20 +110,28 @@ pub struct EvalReader {
 /// # Errors
 /// When a file is missing or broken, a template lacks `{c}`, or the store fails.
 pub async fn read_classification(root: &str) -> Result<EvalSet, EvalError> {
+    let stores = Stores::default();
     let root = root.trim_end_matches('/');
     let classes = format!("{root}/classnames.txt");
-    let classes = lines(&classes, "it names the classes, one a line", |_| None).await?;
+    let classes = lines(
+        &stores,
+        &classes,
+        "it names the classes, one a line",
+        |_| None,
+    )
+    .await?;
     let templates = format!("{root}/zeroshot_classification_templates.txt");
     let role = "it holds the prompt templates, one a line";
     let lacks_place = |line: &str| {
         let reason = format!("the template {line:?} does not hold {PLACE} for the class name");
         (!line.contains(PLACE)).then_some(reason)
     };
-    let templates = lines(&templates, role, lacks_place).await?;
+    let templates = lines(&stores, &templates, role, lacks_place).await?;
     Ok(EvalSet {
         classes,
         templates,
-        shards: test_shards(root).await?,
+        shards: test_shards(&stores, root).await?,
+        stores,
     })
 }
 
@@ -134,16 +144,18 @@ pub async fn read_captioned(url: &str) -> Result<EvalSet, EvalError> {
         url: url.to_owned(),
         reason,
     };
+    let stores = Stores::default();
     let mut shards = Vec::new();
     for url in expand_braces(url).map_err(bad)? {
         match url.ends_with('/') {
-            true => shards.extend(index::shards_below(&url).await?),
-            false => shards.push(shard(&url).await?),
+            true => shards.extend(index::shards_below(&stores, &url).await?),
+            false => shards.push(shard(&stores, &url).await?),
         }
     }
     Ok(EvalSet {
         classes: Vec::new(),
         templates: Vec::new(),
+        stores,
         shards,
     })
 }
@@ -163,6 +175,7 @@ impl EvalSet {
     pub fn reader(&self, image_size: u32) -> EvalReader {
         EvalReader {
             classes: self.classes.len(),
+            stores: self.stores.clone(),
             shards: self.shards.iter().cloned().collect(),
             open: None,
             transformer: Transformer::new(image_size),
@@ -185,7 +198,8 @@ impl EvalReader {
                     let Some(object) = self.shards.pop_front() else {
                         return Ok(None);
                     };
-                    let shard = StoredShard::open(&index::entry(&object, 0), object.bytes)?;
+                    let shard =
+                        StoredShard::open(&self.stores, &index::entry(&object, 0), object.bytes)?;
                     (object.url, SampleReader::new(shard))
                 }
             };
@@ -266,11 +280,12 @@ fn label_of(
 /// The lines of a file, each checked; blank lines are allowed at its end alone, because a line's
 /// place is a class's number.
 async fn lines(
+    stores: &Stores,
     url: &str,
     role: &'static str,
     fault: impl Fn(&str) -> Option<String>,
 ) -> Result<Vec<String>, EvalError> {
-    let bytes = store::read_if_present(url).await?;
+    let bytes = stores.read_if_present(url).await?;
     let bytes = bytes.ok_or_else(|| EvalError::MissingFile {
         url: url.to_owned(),
         role,
@@ -305,10 +320,10 @@ async fn lines(
 }
 
 /// `test/0.tar` and so on where `test/nshards.txt` counts them, else all that lie there.
-async fn test_shards(root: &str) -> Result<Vec<Object>, EvalError> {
+async fn test_shards(stores: &Stores, root: &str) -> Result<Vec<Object>, EvalError> {
     let count_url = format!("{root}/test/nshards.txt");
-    let Some(bytes) = store::read_if_present(&count_url).await? else {
-        return Ok(index::shards_below(&format!("{root}/test/")).await?);
+    let Some(bytes) = stores.read_if_present(&count_url).await? else {
+        return Ok(index::shards_below(stores, &format!("{root}/test/")).await?);
     };
     let text = String::from_utf8_lossy(&bytes);
     let Ok(count) = text.trim().parse::<u32>() else {
@@ -321,14 +336,14 @@ async fn test_shards(root: &str) -> Result<Vec<Object>, EvalError> {
     };
     let mut shards = Vec::new();
     for number in 0..count {
-        shards.push(shard(&format!("{root}/test/{number}.tar")).await?);
+        shards.push(shard(stores, &format!("{root}/test/{number}.tar")).await?);
     }
     Ok(shards)
 }
 
-async fn shard(url: &str) -> Result<Object, EvalError> {
-    store::head(url).await.map_err(|error| match error {
-        StoreError::Missing { url } => EvalError::MissingFile {
+async fn shard(stores: &Stores, url: &str) -> Result<Object, EvalError> {
+    stores.head(url).await.map_err(|error| match error {
+        StoreError::Missing { url, .. } => EvalError::MissingFile {
             url,
             role: "it is a shard of the evaluation set",
         },

@@ -1,7 +1,7 @@
 //! Building a run's index: which shards there are and how many samples each holds.
 
 use crate::shard::StoredShard;
-use crate::store::{self, Object, StoreError};
+use crate::store::{Object, StoreError, Stores};
 use crate::tar::{SampleReader, TarError};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
@@ -64,14 +64,15 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
     if urls.is_empty() {
         return Err(IndexBuildError::NoUrls);
     }
+    let stores = &Stores::default();
     let mut objects = Vec::new();
     for url in urls.iter().filter(|url| url.ends_with('/')) {
-        objects.push((url, shards_below(url).await?));
+        objects.push((url, shards_below(stores, url).await?));
     }
     let below: BTreeMap<&String, Vec<Object>> = objects.into_iter().collect();
     let heads = urls.iter().map(async |url| match below.get(url) {
         Some(objects) => Ok(objects.clone()),
-        None => Ok(vec![head(url).await?]),
+        None => Ok(vec![head(stores, url).await?]),
     });
     let objects: Vec<Vec<Object>> = futures::stream::iter(heads)
         .buffered(AT_ONCE)
@@ -83,7 +84,7 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
     for object in &objects {
         let (folder, _) = split(&object.url);
         if !folders.contains_key(folder) {
-            folders.insert(folder, sizes_in(folder).await?);
+            folders.insert(folder, sizes_in(stores, folder).await?);
         }
     }
     let counted = objects.iter().map(async |object| {
@@ -91,9 +92,9 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
         let listed = folders.get(folder).and_then(|sizes| sizes.get(name));
         let samples = match listed {
             Some(samples) => *samples,
-            None => match successes(&object.url).await? {
+            None => match successes(stores, &object.url).await? {
                 Some(samples) => samples,
-                None => count_samples(object).await?,
+                None => count_samples(stores, object).await?,
             },
         };
         Ok(entry(object, samples))
@@ -106,8 +107,11 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
 }
 
 /// All `*.tar` below a prefix, by URL.
-pub(crate) async fn shards_below(prefix: &str) -> Result<Vec<Object>, IndexBuildError> {
-    let mut objects = store::list(prefix).await.map_err(IndexBuildError::Store)?;
+pub(crate) async fn shards_below(
+    stores: &Stores,
+    prefix: &str,
+) -> Result<Vec<Object>, IndexBuildError> {
+    let mut objects = stores.list(prefix).await.map_err(IndexBuildError::Store)?;
     objects.retain(|object| object.url.ends_with(".tar"));
     match objects.is_empty() {
         true => Err(IndexBuildError::NoShards {
@@ -121,7 +125,7 @@ pub(crate) async fn shards_below(prefix: &str) -> Result<Vec<Object>, IndexBuild
 ///
 /// # Errors
 /// When the shard is truncated or corrupt, or the store fails.
-pub async fn count_samples(object: &Object) -> Result<u64, IndexBuildError> {
+pub async fn count_samples(stores: &Stores, object: &Object) -> Result<u64, IndexBuildError> {
     let bad = |source| match source {
         TarError::Store(error) => IndexBuildError::Store(error),
         source => IndexBuildError::BadShard {
@@ -130,7 +134,7 @@ pub async fn count_samples(object: &Object) -> Result<u64, IndexBuildError> {
         },
     };
     // Members larger than a block are jumped over, and smaller ones come with it.
-    let shard = StoredShard::open(&entry(object, 0), 0).map_err(IndexBuildError::Store)?;
+    let shard = StoredShard::open(stores, &entry(object, 0), 0).map_err(IndexBuildError::Store)?;
     let mut reader = SampleReader::new(shard);
     while reader.next(|_| false).await.map_err(bad)?.is_some() {}
     Ok(reader.index())
@@ -145,16 +149,17 @@ pub(crate) fn entry(object: &Object, samples: u64) -> ShardEntry {
     }
 }
 
-async fn head(url: &str) -> Result<Object, IndexBuildError> {
-    store::head(url).await.map_err(|error| match error {
-        StoreError::Missing { url } => IndexBuildError::MissingShard { url },
+async fn head(stores: &Stores, url: &str) -> Result<Object, IndexBuildError> {
+    stores.head(url).await.map_err(|error| match error {
+        StoreError::Missing { url, .. } => IndexBuildError::MissingShard { url },
         other => IndexBuildError::Store(other),
     })
 }
 
-async fn sizes_in(folder: &str) -> Result<Sizes, IndexBuildError> {
+async fn sizes_in(stores: &Stores, folder: &str) -> Result<Sizes, IndexBuildError> {
     let url = format!("{folder}/sizes.json");
-    let Some(bytes) = store::read_if_present(&url)
+    let Some(bytes) = stores
+        .read_if_present(&url)
         .await
         .map_err(IndexBuildError::Store)?
     else {
@@ -168,12 +173,13 @@ async fn sizes_in(folder: &str) -> Result<Sizes, IndexBuildError> {
 
 /// What img2dataset wrote down of a shard. Its `count` includes the samples that it failed to
 /// fetch, so only `successes` counts.
-async fn successes(shard: &str) -> Result<Option<u64>, IndexBuildError> {
+async fn successes(stores: &Stores, shard: &str) -> Result<Option<u64>, IndexBuildError> {
     let Some(stem) = shard.strip_suffix(".tar") else {
         return Ok(None);
     };
     let url = format!("{stem}_stats.json");
-    let Some(bytes) = store::read_if_present(&url)
+    let Some(bytes) = stores
+        .read_if_present(&url)
         .await
         .map_err(IndexBuildError::Store)?
     else {

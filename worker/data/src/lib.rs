@@ -18,5 +18,5 @@ pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classific
 pub use index::{IndexBuildError, build_index};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
 pub use order::{EpochPlan, Order, Plan, SampleId, Segment, Window};
-pub use store::StoreError;
+pub use store::{Directory, StoreError, Stores};
 pub use text::{TextError, Tokenizer};

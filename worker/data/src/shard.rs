@@ -1,6 +1,6 @@
 //! A shard's bytes by ranges: from an object store, or from memory.
 
-use crate::store::{self, Object, StoreError};
+use crate::store::{self, Object, StoreError, Stores};
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -57,8 +57,8 @@ impl StoredShard {
     ///
     /// # Errors
     /// When its URL cannot be opened.
-    pub fn open(entry: &ShardEntry, expected: u64) -> Result<Self, StoreError> {
-        let (store, path) = store::open(&entry.url)?;
+    pub fn open(stores: &Stores, entry: &ShardEntry, expected: u64) -> Result<Self, StoreError> {
+        let (store, path) = stores.open(&entry.url)?;
         let object = Object {
             url: entry.url.clone(),
             bytes: entry.bytes,

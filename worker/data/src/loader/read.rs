@@ -3,6 +3,7 @@
 use super::{LoaderConfig, LoaderError};
 use crate::order::{EpochPlan, Plan, Segment, Window};
 use crate::shard::StoredShard;
+use crate::store::Stores;
 use crate::tar::{End, Sample, SampleReader, TarError};
 use bytes::Bytes;
 use crossbeam_channel::Sender;
@@ -62,6 +63,7 @@ pub(super) enum Event {
 
 /// What the lane tasks share.
 pub(super) struct Reader {
+    stores: Stores,
     index: Arc<Index>,
     plan: Arc<Plan>,
     /// The latest epochs, so that lanes in the same one share its permutation.
@@ -77,6 +79,7 @@ type OpenShard = Option<(ShardId, SampleReader<StoredShard>)>;
 impl Reader {
     pub(super) fn new(config: &LoaderConfig, plan: Arc<Plan>, lane_bytes: u64) -> Self {
         Self {
+            stores: Stores::default(),
             index: Arc::clone(&config.index),
             plan,
             epochs: Mutex::default(),
@@ -246,7 +249,11 @@ impl Reader {
             Some((shard, reader)) if shard == segment.shard && reader.index() == segment.first => {
                 reader
             }
-            _ => SampleReader::new(StoredShard::open(entry, self.bytes(&segment))?),
+            _ => SampleReader::new(StoredShard::open(
+                &self.stores,
+                entry,
+                self.bytes(&segment),
+            )?),
         };
         while reader.index() < end {
             let wanted = reader.index() >= segment.first;

@@ -2,9 +2,9 @@
 
 use crate::shards::{EMOJI, TOKENIZER, batches, config, emoji_index, url, wait};
 use std::collections::BTreeSet;
+use twinspan_data::Stores;
 use twinspan_data::index::count_samples;
 use twinspan_data::shard::Memory;
-use twinspan_data::store::head;
 use twinspan_data::tar::SampleReader;
 use twinspan_data::{EvalError, build_index, image, read_captioned, read_classification};
 
@@ -12,11 +12,12 @@ use twinspan_data::{EvalError, build_index, image, read_captioned, read_classifi
 fn counts_from_sizes_are_those_of_a_scan() {
     let index = emoji_index();
     assert_eq!((index.shards.len(), index.samples()), (9, 4208));
+    let stores = Stores::default();
     for shard in &index.shards {
-        let object = wait(head(&shard.url)).unwrap();
+        let object = wait(stores.head(&shard.url)).unwrap();
         assert_eq!(object.bytes, shard.bytes);
         assert_eq!(
-            wait(count_samples(&object)).unwrap(),
+            wait(count_samples(&stores, &object)).unwrap(),
             shard.samples,
             "{}",
             shard.url
