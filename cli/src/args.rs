@@ -104,7 +104,7 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
     /// Longest wait for the coordinator, in seconds
-    #[arg(long, value_name = "SECONDS", default_value = "60", value_parser = seconds)]
+    #[arg(long, value_name = "SECONDS", default_value = "150", value_parser = seconds)]
     pub patience: Duration,
     /// End when standard input ends: a parent process holds it open
     #[arg(long, hide = true)]

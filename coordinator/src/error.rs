@@ -19,6 +19,12 @@ pub enum CoordinatorError {
         /// What is wrong.
         what: String,
     },
+    /// There is no run.
+    #[error("{url} holds no run (a run's directory has a run.yaml): check the URL")]
+    NoRun {
+        /// Where one was looked for.
+        url: String,
+    },
     /// The directory holds a run of another identity.
     #[error(
         "{run} was begun with another {what}; choose another `run:` name, or go on with the run file that began it (run.yaml beside its log)"
@@ -45,7 +51,7 @@ impl CoordinatorError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::AnotherRun { .. } => true,
+            Self::AnotherRun { .. } | Self::NoRun { .. } => true,
             Self::Store(error) => error.is_bad_input(),
             _ => false,
         }

@@ -3,12 +3,14 @@
 mod driver;
 mod error;
 mod log;
+mod record;
 mod run_dir;
 mod scribe;
 mod segments;
 mod service;
 
 pub use error::CoordinatorError;
+pub use record::read_run;
 pub use run_dir::latest_checkpoint;
 pub use twinspan_coordinator_core::Outcome;
 

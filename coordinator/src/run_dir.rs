@@ -2,6 +2,7 @@
 
 use crate::log::{Log, replay};
 use crate::{CoordinatorError, Outcome};
+use std::path::Path;
 use twinspan_coordinator_core::Recovered;
 use twinspan_data::{Directory, Stores};
 use twinspan_types::{
@@ -79,30 +80,33 @@ pub async fn latest_checkpoint(url: &str) -> Result<Option<String>, CoordinatorE
     Ok(newest.map(|manifest| manifest.name.directory()))
 }
 
+/// The run file that a directory's run was begun with; none where there is no run.
+pub async fn stored_config(files: &Directory) -> Result<Option<RunConfig>, CoordinatorError> {
+    let Some(stored) = files.read("run.yaml").await? else {
+        return Ok(None);
+    };
+    let text = String::from_utf8_lossy(&stored);
+    let name = files.url_of("run.yaml");
+    let parsed = RunConfig::parse(&text, Path::new(&name), Path::new("/"));
+    parsed.map(Some).map_err(|error| CoordinatorError::Corrupt {
+        path: name,
+        what: error.to_string(),
+    })
+}
+
 /// A directory that holds a run must hold this one.
 async fn check_identity(
     files: &Directory,
     config: &RunConfig,
     index: &Index,
 ) -> Result<(), CoordinatorError> {
-    let Some(stored) = files.read("run.yaml").await? else {
+    let Some(begun) = stored_config(files).await? else {
         return Ok(());
     };
     let another = |what: String| CoordinatorError::AnotherRun {
         run: config.url(),
         what,
     };
-    let text = String::from_utf8_lossy(&stored);
-    let name = files.url_of("run.yaml");
-    let begun = RunConfig::parse(
-        &text,
-        std::path::Path::new(&name),
-        std::path::Path::new("/"),
-    )
-    .map_err(|error| CoordinatorError::Corrupt {
-        path: name,
-        what: error.to_string(),
-    })?;
     let differences = config.identity_differences(&begun);
     if !differences.is_empty() {
         let told = differences.iter().map(|(path, ours, theirs)| {
@@ -150,7 +154,7 @@ fn highest_generation(records: &[LogRecord]) -> Generation {
 }
 
 /// Committed checkpoints that were not retired, in the order of their records.
-fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
+pub fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
     let mut names = Vec::new();
     for record in records {
         match &record.fact {
@@ -169,11 +173,7 @@ async fn newest_whole(
 ) -> Result<Option<Manifest>, CoordinatorError> {
     for name in kept(records).into_iter().rev() {
         let directory = name.directory();
-        let bytes = files
-            .read(&format!("{directory}/{}", Manifest::FILE))
-            .await?;
-        let manifest: Option<Manifest> =
-            bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok());
+        let manifest = manifest(files, name).await?;
         let Some(manifest) = manifest else {
             tracing::warn!(
                 "{name}: its manifest is missing or damaged; taking an older checkpoint"
@@ -191,6 +191,16 @@ async fn newest_whole(
         tracing::warn!("{name}: a part is missing or cut; taking an older checkpoint");
     }
     Ok(None)
+}
+
+/// A checkpoint's manifest; none where it is missing or damaged.
+pub async fn manifest(
+    files: &Directory,
+    name: CheckpointName,
+) -> Result<Option<Manifest>, CoordinatorError> {
+    let path = format!("{}/{}", name.directory(), Manifest::FILE);
+    let bytes = files.read(&path).await?;
+    Ok(bytes.and_then(|bytes| serde_json::from_slice(&bytes).ok()))
 }
 
 /// Skips up to a step, for [`Recovered`].

@@ -121,6 +121,25 @@ pub async fn skips(
     ))
 }
 
+/// Each surviving line of the metrics: the step and the hash of its samples.
+pub async fn sample_hashes(
+    files: &Directory,
+    records: &[LogRecord],
+) -> Result<Vec<(Step, u64)>, CoordinatorError> {
+    let lines: Vec<Value> = surviving(files, records, "metrics").await?;
+    let parsed = lines.iter().map(|line| {
+        let hash = line["sample_hash"].as_str();
+        let hash = hash.and_then(|text| u64::from_str_radix(text, 16).ok());
+        Some((Step(line["step"].as_u64()?), hash?))
+    });
+    parsed
+        .collect::<Option<_>>()
+        .ok_or_else(|| CoordinatorError::Corrupt {
+            path: files.url_of("metrics"),
+            what: "a line holds no step or no sample_hash".to_owned(),
+        })
+}
+
 /// All lines of a directory's segments but those that a later generation made void: it starts at a
 /// step, and what earlier ones reported beyond that step is redone.
 async fn surviving<L: DeserializeOwned>(

@@ -2,6 +2,7 @@
 
 mod bad_input;
 mod checkpoints;
+mod coordinator_away;
 mod processes;
 mod resume;
 mod run;

@@ -1,6 +1,6 @@
 //! Stopping and going on.
 
-use crate::support::{Workspace, bounded_output, bounded_wait, signal};
+use crate::support::{Workspace, bounded_output, bounded_wait, process_of, signal};
 use rustix::process::Signal;
 use twinspan_testkit::harness::descendants;
 
@@ -56,15 +56,7 @@ fn a_lost_worker_ends_the_run_with_a_clear_message_and_the_run_can_go_on() {
     let workspace = Workspace::new(STEPS, |run| run);
     let front = workspace.start(&[]);
     workspace.wait_for_checkpoint_after(None);
-    let worker = descendants(front.id())
-        .into_iter()
-        .find(|pid| {
-            let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
-            command
-                .split(|byte| *byte == 0)
-                .any(|word| word == b"worker")
-        })
-        .expect("a worker");
+    let worker = process_of(front.id(), "worker");
     signal(worker, Signal::KILL);
     let output = bounded_output(front);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -4,7 +4,7 @@ use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
-use twinspan_testkit::harness::{TempRun, wait_with_timeout};
+use twinspan_testkit::harness::{TempRun, descendants, wait_with_timeout};
 
 /// Longest wait for anything in these tests.
 pub const BOUND: Duration = Duration::from_secs(120);
@@ -181,6 +181,17 @@ pub fn bounded_wait(child: &mut Child) -> ExitStatus {
         let _ = child.kill();
         panic!("the process did not end in time: {error}")
     })
+}
+
+/// A process below `front` that runs a subcommand.
+pub fn process_of(front: u32, subcommand: &str) -> u32 {
+    let runs = |pid: &u32| {
+        let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
+        let mut words = command.split(|byte| *byte == 0);
+        words.any(|word| word == subcommand.as_bytes())
+    };
+    let found = descendants(front).into_iter().find(runs);
+    found.unwrap_or_else(|| panic!("no {subcommand} runs"))
 }
 
 /// Sends a signal to a process.

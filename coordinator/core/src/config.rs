@@ -29,6 +29,8 @@ pub struct CoreConfig {
     pub heartbeat_timeout: Duration,
     /// Longest wait for all workers to join.
     pub join_timeout: Duration,
+    /// How long workers can go on without this coordinator.
+    pub lease_ahead: Duration,
     /// Share of the dataset's samples that may be passed over.
     pub max_skip_fraction: f64,
     /// Samples of the dataset.
@@ -50,6 +52,7 @@ impl CoreConfig {
             checkpoint: config.checkpoint.clone(),
             heartbeat_timeout: config.cluster.heartbeat_timeout,
             join_timeout: config.cluster.join_timeout,
+            lease_ahead: Duration::from_secs(config.data.lease_ahead_seconds),
             max_skip_fraction: config.data.max_skip_fraction,
             dataset_samples,
         }

@@ -9,8 +9,9 @@ use twinspan_types::{
     ReportReply, ServiceError, Step, WorldState,
 };
 
-/// Steps that a lease reaches beyond the step that a rank has committed.
-const LEASE_STEPS: u64 = 64;
+/// Steps that a lease reaches beyond the step that a rank has committed, at the least: before the
+/// pace of the run is known, and when a step takes longer than the lease is to last.
+const LEAST_LEASE: u64 = 64;
 
 impl Core {
     pub(crate) fn answer(&mut self, request: Request) -> Result<Response, ServiceError> {
@@ -78,7 +79,9 @@ impl Core {
 
     fn extend_lease(&mut self, fence: &Fence, step: Step) -> Result<Response, ServiceError> {
         let seat = self.hear_rank(fence)?;
-        let through = Step(step.0.saturating_add(LEASE_STEPS)).min(self.config.total_steps);
+        let ahead = self.progress.steps_within(self.config.lease_ahead);
+        let through = step.0.saturating_add(ahead.max(LEAST_LEASE));
+        let through = Step(through).min(self.config.total_steps);
         let worker = self.roster.worker_mut(seat);
         worker.lease = worker.lease.max(through);
         Ok(Response::Lease(worker.lease))

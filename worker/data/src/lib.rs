@@ -3,6 +3,7 @@
 //! The coordinator indexes shards with it and workers read them with it; nothing here knows of
 //! either.
 
+pub mod audit;
 pub mod dataset;
 pub mod image;
 pub mod index;
@@ -14,6 +15,7 @@ pub mod store;
 pub mod tar;
 pub mod text;
 
+pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
 pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
 pub use index::{IndexBuildError, build_index};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};

@@ -44,15 +44,11 @@ pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, pat
 async fn beat(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
     report(client, link, shared).await?;
     let step = shared.step();
-    // Half of what was granted is used up, as far as the rank can tell: ask for more.
-    if shared.generation() > 0 && *shared.lease.borrow() < Step(step.0 + LEASE_LOW_WATER) {
+    if shared.generation() > 0 && shared.lease_is_low(step) {
         extend_lease(client, link, shared, step).await?;
     }
     Ok(())
 }
-
-/// Steps of lease below which more is asked for.
-const LEASE_LOW_WATER: u64 = 32;
 
 async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
     let (steps, skips) = {
@@ -121,11 +117,6 @@ pub(crate) async fn extend_lease(
     let response = link
         .once("ExtendLease", client.extend_lease(request))
         .await?;
-    let through = Step(response.through_step);
-    shared.lease.send_if_modified(|lease| {
-        let further = through > *lease;
-        *lease = (*lease).max(through);
-        further
-    });
+    shared.extend_lease(step, Step(response.through_step));
     Ok(())
 }

@@ -48,6 +48,8 @@ pub(crate) struct Shared {
     on_end: Mutex<Option<OnEnd>>,
     /// The highest step that the rank may read its lanes for.
     pub(crate) lease: watch::Sender<Step>,
+    /// Steps that the last extension of the lease reached ahead.
+    leased_ahead: AtomicU64,
     pub(crate) wake: tokio::sync::Notify,
 }
 
@@ -136,11 +138,48 @@ impl Shared {
         lock(&self.inbox).ended = Some(ended);
     }
 
+    /// Whether half of what was granted is used up, as far as the rank can tell.
+    pub(crate) fn lease_is_low(&self, step: Step) -> bool {
+        let left = self.lease.borrow().0.saturating_sub(step.0);
+        left <= self.leased_ahead.load(Ordering::Acquire) / 2
+    }
+
+    /// Takes an answer to a request that was made at `step`.
+    pub(crate) fn extend_lease(&self, step: Step, through: Step) {
+        let ahead = through.0.saturating_sub(step.0);
+        self.leased_ahead.store(ahead, Ordering::Release);
+        self.lease.send_if_modified(|lease| {
+            let further = through > *lease;
+            *lease = (*lease).max(through);
+            further
+        });
+    }
+
     /// Runs `action` when the coordinator says that the run is over, at once if it has said so.
     pub(crate) fn set_on_end(&self, action: OnEnd) {
         if let Some(ended) = self.ended() {
             action(&ended);
         }
         *lock(&self.on_end) = Some(action);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn more_lease_is_asked_for_when_half_is_used_up() {
+        let shared = Shared::default();
+        assert!(shared.lease_is_low(Step(0)));
+        shared.extend_lease(Step(10), Step(110));
+        let low = [10, 59, 60, 110, 200].map(|step| shared.lease_is_low(Step(step)));
+        assert_eq!(low, [false, false, true, true, true]);
+        shared.extend_lease(Step(60), Step(100));
+        assert_eq!(
+            *shared.lease.borrow(),
+            Step(110),
+            "a lease is not taken back"
+        );
     }
 }

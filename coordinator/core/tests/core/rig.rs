@@ -31,6 +31,7 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         },
         heartbeat_timeout: TIMEOUT,
         join_timeout: Duration::from_secs(60),
+        lease_ahead: Duration::from_secs(60),
         max_skip_fraction: 0.1,
         dataset_samples: 100,
     }

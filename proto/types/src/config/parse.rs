@@ -176,6 +176,7 @@ fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
         max_skip_fraction: section.number("max_skip_fraction", 0.01, FRACTION),
         crop_scale_min: section.number("crop_scale_min", 0.9, FRACTION),
         decode_threads: u32::try_from(section.integer("decode_threads", 0)).unwrap_or(0),
+        lease_ahead_seconds: section.positive("lease_ahead_seconds", 90),
     };
     section.finish();
     config

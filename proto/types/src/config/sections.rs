@@ -48,6 +48,8 @@ pub struct DataConfig {
     pub crop_scale_min: f64,
     /// Threads that decode, of one worker; 0 means as many as the worker computes with.
     pub decode_threads: u32,
+    /// How long workers may read ahead of the coordinator's word, and so go on without it.
+    pub lease_ahead_seconds: u64,
 }
 
 /// How much is trained.

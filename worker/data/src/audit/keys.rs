@@ -1,0 +1,86 @@
+//! The keys of all samples, read from the shards' headers.
+
+use crate::shard::StoredShard;
+use crate::store::{StoreError, Stores};
+use crate::tar::{SampleReader, TarError};
+use futures::{StreamExt, TryStreamExt};
+use twinspan_types::{Index, ShardEntry, ShardId};
+
+/// Shards that are read at once.
+const AT_ONCE: usize = 16;
+
+/// The keys of all samples by shard and number.
+#[derive(Debug, Clone, Default)]
+pub struct Keys {
+    shards: Vec<ShardKeys>,
+}
+
+/// One shard's keys, end to end in one text.
+#[derive(Debug, Clone, Default)]
+struct ShardKeys {
+    text: String,
+    ends: Vec<usize>,
+}
+
+impl ShardKeys {
+    fn push(&mut self, key: &str) {
+        self.text.push_str(key);
+        self.ends.push(self.text.len());
+    }
+}
+
+impl Keys {
+    /// Reads all shards' headers; a damaged shard has the keys that come before the damage.
+    /// `read` hears of each shard that is done.
+    ///
+    /// # Errors
+    /// When a shard does not exist, has changed, or the store fails.
+    pub async fn read(index: &Index, mut read: impl FnMut()) -> Result<Self, StoreError> {
+        let stores = &Stores::default();
+        let shards = futures::stream::iter(&index.shards)
+            .map(|entry| shard(stores, entry))
+            .buffered(AT_ONCE)
+            .inspect_ok(|_| read())
+            .try_collect();
+        Ok(Self {
+            shards: shards.await?,
+        })
+    }
+
+    /// A sample's key; none where the shard ends before it.
+    #[must_use]
+    pub fn key(&self, shard: ShardId, index: u64) -> Option<&str> {
+        let keys = self.shards.get(shard.index())?;
+        let index = usize::try_from(index).ok()?;
+        let end = *keys.ends.get(index)?;
+        let start = index.checked_sub(1).map_or(0, |before| keys.ends[before]);
+        Some(&keys.text[start..end])
+    }
+}
+
+async fn shard(stores: &Stores, entry: &ShardEntry) -> Result<ShardKeys, StoreError> {
+    let mut reader = SampleReader::new(StoredShard::open(stores, entry, 0)?);
+    let mut keys = ShardKeys::default();
+    loop {
+        match reader.next(|_| false).await {
+            Ok(Some(sample)) => keys.push(&sample.key),
+            Err(TarError::Store(error)) => return Err(error),
+            Ok(None) | Err(_) => return Ok(keys),
+        }
+    }
+}
+
+#[cfg(test)]
+impl Keys {
+    /// Keys without shards, for the tests of the walk.
+    pub(super) fn of(shards: &[Vec<String>]) -> Self {
+        let shards = shards.iter().map(|names| {
+            let mut keys = ShardKeys::default();
+            names.iter().for_each(|key| keys.push(key));
+            keys
+        });
+        Self {
+            shards: shards.collect(),
+        }
+    }
+}
