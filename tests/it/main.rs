@@ -1,0 +1,4 @@
+//! The testkit's own claims.
+
+mod proxy;
+mod proxy_faults;
