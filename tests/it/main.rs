@@ -1,4 +1,7 @@
-//! The testkit's own claims.
+//! The testkit's own claims: its servers are real stores, and its faults really happen.
 
+mod lifetime;
 mod proxy;
 mod proxy_faults;
+mod seaweed;
+mod store;

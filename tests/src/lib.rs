@@ -1,6 +1,6 @@
 //! What twinspan's tests stand on: a float64 reference of CLIP training as
 //! plain loops ([`reference`](mod@reference)), helpers for tests that start real processes
-//! ([`harness`]), a network that fails on
+//! ([`harness`]), real object stores ([`servers`]), a network that fails on
 //! plan ([`proxy`]) and a small generator of repeatable values ([`random`]).
 //!
 //! Nothing here depends on the crates under test, so an agreement between the
@@ -10,3 +10,4 @@ pub mod harness;
 pub mod proxy;
 pub mod random;
 pub mod reference;
+pub mod servers;

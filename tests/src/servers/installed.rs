@@ -1,0 +1,23 @@
+//! Where `tests/install-servers.sh` puts the programs.
+
+use super::StartError;
+use std::path::{Path, PathBuf};
+
+/// The path of a program below the servers' directory.
+pub(super) fn find(program: &'static str, below: &str) -> Result<PathBuf, StartError> {
+    let path = directory().join(below);
+    if path.exists() {
+        Ok(path)
+    } else {
+        Err(StartError::NotInstalled { program, path })
+    }
+}
+
+fn directory() -> PathBuf {
+    let repository = Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/.."));
+    // A relative path is meant from the repository's root, as in the script.
+    std::env::var_os("TWINSPAN_TEST_SERVERS").map_or_else(
+        || repository.join("target/test-servers"),
+        |path| repository.join(path),
+    )
+}
