@@ -1,10 +1,12 @@
 //! Whole-system tests: the real binary, real processes, real pictures, real signals.
 
 mod bad_input;
+mod bucket;
 mod checkpoints;
 mod coordinator_away;
 mod processes;
 mod resume;
 mod run;
+mod s3;
 mod skips;
 mod support;

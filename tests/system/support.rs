@@ -15,13 +15,18 @@ pub const EMOJI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/emoj
 /// A directory with a run file.
 pub struct Workspace {
     pub dir: TempRun,
+    /// Variables of every process that is started here.
+    pub env: Vec<(&'static str, String)>,
 }
 
 impl Workspace {
     /// A workspace with the toy run of `steps` steps, after `edit` changed its text.
     pub fn new(steps: u64, edit: impl Fn(String) -> String) -> Self {
         let dir = TempRun::new().expect("a temporary directory");
-        let workspace = Self { dir };
+        let workspace = Self {
+            dir,
+            env: Vec::new(),
+        };
         workspace.write_run("run.yaml", &edit(toy_run(steps)));
         workspace
     }
@@ -41,6 +46,7 @@ impl Workspace {
         command
             .args(arguments)
             .current_dir(self.dir.path())
+            .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null());
         command
     }
@@ -86,12 +92,7 @@ impl Workspace {
     pub fn metric(&self, name: &str) -> Vec<(u64, Value)> {
         let text =
             std::fs::read_to_string(self.run_dir().join("metrics.jsonl")).expect("metrics.jsonl");
-        let lines = text
-            .lines()
-            .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
-        lines
-            .map(|line| (line["step"].as_u64().expect("a step"), line[name].clone()))
-            .collect()
+        metric(&text, name)
     }
 
     /// Waits until there is a checkpoint of a later step than `before`: the processes that write it
@@ -117,6 +118,16 @@ impl Workspace {
             .filter_map(|entry| checkpoint_step(&entry.path()))
             .max()
     }
+}
+
+/// The steps in the text of a `metrics.jsonl` with one field of each.
+pub fn metric(text: &str, name: &str) -> Vec<(u64, Value)> {
+    let lines = text
+        .lines()
+        .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    lines
+        .map(|line| (line["step"].as_u64().expect("a step"), line[name].clone()))
+        .collect()
 }
 
 /// The step in the name of a checkpoint's directory.

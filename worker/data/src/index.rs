@@ -26,7 +26,9 @@ pub enum IndexBuildError {
         url: String,
     },
     /// A shard that does not exist.
-    #[error("the shard {url} does not exist: check data.train, or fetch the shard again")]
+    #[error(
+        "the shard {url} does not exist: check data.train and its bucket, or fetch the shard again"
+    )]
     MissingShard {
         /// The shard.
         url: String,
