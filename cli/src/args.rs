@@ -149,7 +149,7 @@ pub enum EvalTask {
 pub struct EvalTaskArgs {
     /// Directory of a run (its newest checkpoint is taken) or of a checkpoint
     pub checkpoint: String,
-    /// Root of the set, or its shards with braces
+    /// zero-shot: root of the set. retrieval: its shards, with braces, or their folder
     pub dataset: String,
     /// Print JSON
     #[arg(long)]

@@ -4,20 +4,18 @@ use crate::args::CoordinatorArgs;
 use crate::exit::{Failure, bad_input, failed};
 use crate::train::Report;
 use crate::validate::{self, Checked};
-use crate::{parent, worker};
+use crate::{parent, say, worker};
 use anyhow::{Context, anyhow};
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use twinspan_coordinator::{CoordinatorError, CoordinatorHandle, Outcome, Started};
-use twinspan_types::WorldSize;
 
 /// Runs a coordinator until its run is over.
 pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
     if args.parent_pipe {
         parent::end_with_parent();
     }
-    let mut config = validate::load(&args.config)?;
-    config.cluster.workers = args.workers.map_or(config.cluster.workers, WorldSize);
+    let mut config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
     if let Some(listen) = &args.listen {
         config.cluster.listen.clone_from(listen);
     }
@@ -49,7 +47,8 @@ async fn serve(Checked { config, index }: Checked) -> Result<Outcome, Failure> {
     let address = listener.local_addr().map_err(failed)?;
     let started =
         twinspan_coordinator::start(config, index, listener, worker::random_bytes()).await;
-    let coordinator = match started.map_err(failure)? {
+    // Nothing could be written: the output or who owns it is at fault.
+    let coordinator = match started.map_err(bad_input)? {
         Started::Over(outcome) => return Ok(outcome),
         Started::Running(coordinator) => coordinator,
     };
@@ -101,5 +100,6 @@ fn report(outcome: Outcome) -> Report {
 
 /// One JSON line on standard output.
 fn say(report: &Report) {
-    println!("{}", serde_json::json!(report));
+    // A parent that has gone needs no word; the pipe that it held ends this process.
+    let _ = say::result(serde_json::json!(report));
 }

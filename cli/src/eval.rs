@@ -2,6 +2,7 @@
 
 use crate::args::{EvalTask, EvalTaskArgs};
 use crate::exit::{Failure, bad_input, failed};
+use crate::say;
 use anyhow::{Context, anyhow};
 use comfy_table::{Table, presets};
 use std::path::Path;
@@ -16,15 +17,14 @@ pub fn run(task: &EvalTask) -> Result<(), Failure> {
         EvalTask::ZeroShot(args) => {
             let model = load(args)?;
             let report = zero_shot(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
-            print(args.json, &report, || zero_shot_rows(&report));
+            print(args.json, &report, || zero_shot_rows(&report))
         }
         EvalTask::Retrieval(args) => {
             let model = load(args)?;
             let report = retrieval(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
-            print(args.json, &report, || retrieval_rows(&report));
+            print(args.json, &report, || retrieval_rows(&report))
         }
     }
-    Ok(())
 }
 
 /// Zero-shot classification of the set at `url`.
@@ -87,10 +87,14 @@ pub fn percent(share: f64) -> String {
     format!("{:.1} %", 100.0 * share)
 }
 
-fn print<R: serde::Serialize>(json: bool, report: &R, rows: impl Fn() -> Vec<(String, String)>) {
+fn print<R: serde::Serialize>(
+    json: bool,
+    report: &R,
+    rows: impl Fn() -> Vec<(String, String)>,
+) -> Result<(), Failure> {
     match json {
-        true => println!("{}", serde_json::json!(report)),
-        false => println!("{}", table(&rows())),
+        true => say::result(serde_json::json!(report)),
+        false => say::result(table(&rows())),
     }
 }
 

@@ -1,5 +1,6 @@
 //! Exit codes, and the one place where an error is printed.
 
+use crate::say;
 use std::fmt;
 use std::process::ExitCode;
 
@@ -25,13 +26,34 @@ impl Failure {
     }
 }
 
+impl Failure {
+    /// The same failure where nothing that was given can be at fault any more.
+    pub fn of_attempt(self) -> Self {
+        match self {
+            Self::BadInput(error) => Self::Failed(error),
+            other => other,
+        }
+    }
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::BadInput(error) | Self::Failed(error) => write!(f, "{error:#}"),
+            Self::BadInput(error) | Self::Failed(error) => write!(f, "{}", told_once(error)),
             Self::Interrupted => write!(f, "stopped at once; the newest checkpoint is in force"),
         }
     }
+}
+
+/// An error and its causes, without those whose words the text holds already.
+fn told_once(error: &anyhow::Error) -> String {
+    error
+        .chain()
+        .fold(String::new(), |text, cause| match cause.to_string() {
+            cause if text.contains(&cause) => text,
+            cause if text.is_empty() => cause,
+            cause => format!("{text}: {cause}"),
+        })
 }
 
 /// Marks an error as the input's fault.
@@ -49,7 +71,7 @@ pub fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            eprintln!("error: {failure}");
+            say::log(&format!("error: {failure}"));
             ExitCode::from(failure.code())
         }
     }

@@ -5,6 +5,7 @@ mod coordinator;
 mod eval;
 mod exit;
 mod parent;
+mod say;
 mod status;
 mod train;
 mod validate;

@@ -2,6 +2,7 @@
 
 use crate::args::StatusArgs;
 use crate::exit::{Failure, bad_input, failed};
+use crate::say;
 use anyhow::{Context, Result};
 use comfy_table::{Table, presets};
 use serde_json::json;
@@ -21,30 +22,42 @@ pub fn run(args: &StatusArgs) -> Result<(), Failure> {
         .map_err(failed)?;
     let status = runtime.block_on(async {
         let mut client = connect(&args.url).map_err(bad_input)?;
-        let context = || format!("no coordinator answers at {}", args.url);
+        let context = || {
+            format!(
+                "no coordinator answers at {}; it prints its address when it starts",
+                args.url
+            )
+        };
         look(&mut client)
             .await
             .with_context(context)
             .map_err(failed)
     })?;
     if args.json {
-        println!("{}", to_json(&status));
+        say::result(to_json(&status))
     } else {
-        print(&status);
+        say::result(describe(&status))
     }
-    Ok(())
 }
 
 /// A client of the coordinator at `url`; connects with the first call.
 pub fn connect(url: &str) -> Result<CoordinatorClient<Channel>> {
     let context =
         || format!("{url:?} is no coordinator URL; give for example http://127.0.0.1:7700");
-    let endpoint = Endpoint::from_shared(url.to_owned()).with_context(context)?;
+    let endpoint = Endpoint::from_shared(with_scheme(url)).with_context(context)?;
     let channel = endpoint
         .connect_timeout(TIMEOUT)
         .timeout(TIMEOUT)
         .connect_lazy();
     Ok(CoordinatorClient::new(channel))
+}
+
+/// `host:port` means `http://host:port`.
+pub fn with_scheme(url: &str) -> String {
+    match url.contains("://") {
+        true => url.to_owned(),
+        false => format!("http://{url}"),
+    }
 }
 
 /// One look.
@@ -68,8 +81,8 @@ pub fn state_name(status: &v1::GetStatusResponse) -> &'static str {
     }
 }
 
-fn print(status: &v1::GetStatusResponse) {
-    println!(
+fn describe(status: &v1::GetStatusResponse) -> String {
+    let mut text = format!(
         "{}: {} {}\nstep {}/{}  generation {}  term {}  skipped {}  checkpoint {}",
         status.run,
         state_name(status),
@@ -82,10 +95,10 @@ fn print(status: &v1::GetStatusResponse) {
         status.checkpoint.as_deref().unwrap_or("none"),
     );
     if let Some(metrics) = &status.metrics {
-        println!(
-            "loss {:.4}  logit scale {:.2}  lr {:.2e}  {:.0} samples/s",
+        text.push_str(&format!(
+            "\nloss {:.4}  logit scale {:.2}  lr {:.2e}  {:.0} samples/s",
             metrics.loss, metrics.logit_scale, metrics.lr, metrics.samples_per_second
-        );
+        ));
     }
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -113,7 +126,7 @@ fn print(status: &v1::GetStatusResponse) {
             format!("{:.1} s ago", rank.heartbeat_age_seconds),
         ]);
     }
-    println!("{table}");
+    format!("{text}\n{table}")
 }
 
 fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {

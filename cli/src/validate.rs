@@ -3,10 +3,11 @@
 
 use crate::args::ValidateArgs;
 use crate::exit::{Failure, bad_input, failed};
+use crate::say;
 use anyhow::{Context, anyhow};
 use std::path::Path;
 use twinspan_model::config::ModelConfig;
-use twinspan_types::{ConfigError, Index, RunConfig};
+use twinspan_types::{ConfigError, Index, RunConfig, WorldSize};
 
 /// A run that can be started.
 pub struct Checked {
@@ -21,11 +22,11 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
     let config = load(&args.config)?;
     if args.print {
         let yaml = twinspan_types::config::to_yaml(&config);
-        print!("{}", yaml.map_err(|error| failed(anyhow!(error)))?);
-        return Ok(());
+        let yaml = yaml.map_err(|error| failed(anyhow!(error)))?;
+        return say::result(yaml.trim_end());
     }
     let Checked { config, index } = check(config)?;
-    println!(
+    say::result(format!(
         "{}: good. {} samples in {} shards, {} steps of {} samples, {} workers",
         args.config.display(),
         index.samples(),
@@ -33,7 +34,19 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
         config.train.steps,
         config.train.global_batch,
         config.cluster.workers,
-    );
+    ))
+}
+
+/// The sets must be there before the run, not only when it ends.
+async fn check_eval_sets(config: &RunConfig) -> Result<(), Failure> {
+    if let Some(url) = &config.eval.zero_shot {
+        let found = twinspan_data::read_classification(url).await;
+        found.context("eval.zero_shot").map_err(bad_input)?;
+    }
+    if let Some(url) = &config.eval.retrieval {
+        let found = twinspan_data::read_captioned(url).await;
+        found.context("eval.retrieval").map_err(bad_input)?;
+    }
     Ok(())
 }
 
@@ -42,7 +55,8 @@ pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     let loaded = RunConfig::load(file);
     let model = match &loaded {
         Ok(config) => {
-            ModelConfig::from_json(&config.model.to_string(), &file.display().to_string()).err()
+            let name = format!("{}, model", file.display());
+            ModelConfig::from_json(&config.model.to_string(), &name).err()
         }
         Err(
             ConfigError::Unreadable { .. }
@@ -57,7 +71,27 @@ pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     }
 }
 
-/// Finds the shards and checks that they suffice.
+/// The run with another number of workers than its file names.
+pub fn with_workers(mut config: RunConfig, workers: Option<u32>) -> Result<RunConfig, Failure> {
+    let most = config.max_workers();
+    match workers {
+        None => {}
+        Some(0) => {
+            return Err(bad_input(anyhow!(
+                "--workers 0: a run needs at least one worker"
+            )));
+        }
+        Some(n) if WorldSize(n) > most => {
+            return Err(bad_input(anyhow!(
+                "--workers {n}: {n} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"
+            )));
+        }
+        Some(n) => config.cluster.workers = WorldSize(n),
+    }
+    Ok(config)
+}
+
+/// Finds the shards and the evaluation sets, and checks that they suffice.
 pub fn check(config: RunConfig) -> Result<Checked, Failure> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
@@ -68,6 +102,9 @@ pub fn check(config: RunConfig) -> Result<Checked, Failure> {
         .block_on(twinspan_data::index::build_index(&config.data.train))
         .context("data.train")
         .map_err(bad_input)?;
-    index.check_lanes(config.data.lanes).map_err(bad_input)?;
+    index
+        .check_batch(config.data.lanes, config.train.global_batch)
+        .map_err(bad_input)?;
+    runtime.block_on(check_eval_sets(&config))?;
     Ok(Checked { config, index })
 }

@@ -2,7 +2,7 @@
 
 use crate::args::WorkerArgs;
 use crate::exit::{Failure, failed};
-use crate::parent;
+use crate::{parent, status};
 use twinspan_types::Nonce;
 use twinspan_worker::WorkerConfig;
 
@@ -13,7 +13,7 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
     }
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let config = WorkerConfig {
-        coordinator: args.coordinator.clone(),
+        coordinator: status::with_scheme(&args.coordinator),
         host: args.host.clone(),
         machine: machine_name(),
         threads: args.threads.unwrap_or(cores),

@@ -19,6 +19,16 @@ pub enum CoordinatorError {
         /// What is wrong.
         what: String,
     },
+    /// A coordinator of this run answers.
+    #[error(
+        "{run} is run by a coordinator at {address}: watch it with `twinspan status {address}`, or stop it first"
+    )]
+    StillRunning {
+        /// The run's URL.
+        run: String,
+        /// The coordinator's URL.
+        address: String,
+    },
     /// There is no run.
     #[error("{url} holds no run (a run's directory has a run.yaml): check the URL")]
     NoRun {

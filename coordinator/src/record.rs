@@ -2,8 +2,46 @@
 
 use crate::run_dir::{kept, manifest, stored_config};
 use crate::{CoordinatorError, log, segments};
+use serde_json::Value;
+use std::collections::BTreeSet;
 use twinspan_data::{Directory, Order, RunFiles, Stores};
 use twinspan_types::{Index, RunConfig, Step};
+
+/// What a run has come to, over all its starts.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Trained {
+    /// The last committed step.
+    pub step: Step,
+    /// Its loss.
+    pub loss: Option<f64>,
+    /// Seconds of all steps together.
+    pub seconds: f64,
+    /// Different samples that could not be used.
+    pub skipped: u64,
+}
+
+/// What the run at `url` has come to by its metrics and skips.
+///
+/// # Errors
+/// A file is damaged, or the store fails.
+pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
+    let files = Directory::open(&Stores::default(), url)?;
+    let records = log::replay(&files).await?;
+    let lines: Vec<Value> = segments::surviving(&files, &records, "metrics").await?;
+    let skips = segments::skips(&files, &records, Step(u64::MAX)).await?;
+    let last = lines.iter().max_by_key(|line| line["step"].as_u64());
+    let step = last.and_then(|line| line["step"].as_u64());
+    let seconds = lines
+        .iter()
+        .filter_map(|line| line["train/batch_time"].as_f64());
+    let samples: BTreeSet<_> = skips.iter().map(|skip| (&skip.shard, &skip.key)).collect();
+    Ok(Trained {
+        step: Step(step.unwrap_or(0)),
+        loss: last.and_then(|line| line["train/loss"].as_f64()),
+        seconds: seconds.sum(),
+        skipped: samples.len() as u64,
+    })
+}
 
 /// The files of the run at `url` that tell which samples it used: its index, the lines of metrics
 /// and skips that survived, and the positions in its checkpoints.

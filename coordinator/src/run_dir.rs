@@ -3,11 +3,18 @@
 use crate::log::{Log, replay};
 use crate::{CoordinatorError, Outcome};
 use std::path::Path;
+use std::time::Duration;
+use tonic::transport::Endpoint;
 use twinspan_coordinator_core::Recovered;
 use twinspan_data::{Directory, Stores};
+use twinspan_proto::v1;
+use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{
     CheckpointName, Fact, Generation, Index, LogRecord, Manifest, RunConfig, Skip, Step,
 };
+
+/// Longest wait for a coordinator that may own the run.
+const ANSWER: Duration = Duration::from_secs(2);
 
 /// A run's directory, owned for one term.
 pub struct RunDir {
@@ -39,11 +46,25 @@ impl RunDir {
             let checkpoint = newest_whole(&files, &records)
                 .await?
                 .map(|manifest| manifest.name);
+            if checkpoint.is_none() {
+                return Err(CoordinatorError::Corrupt {
+                    path: files.url_of("checkpoints"),
+                    what: format!("the run ended at step {step} and its checkpoint is gone"),
+                });
+            }
             let (log, outcome) = (
                 Log::closed(files.clone()),
                 Outcome::Ended { step, checkpoint },
             );
             return Ok((Self { files, log }, Found::Ended(outcome)));
+        }
+        if let Some(address) = owner(&records)
+            && answers(&address, &config.run).await
+        {
+            return Err(CoordinatorError::StillRunning {
+                run: config.url(),
+                address: format!("http://{address}"),
+            });
         }
         let yaml = twinspan_types::config::to_yaml(config).unwrap_or_default();
         files.write("run.yaml", yaml.into()).await?;
@@ -135,6 +156,27 @@ fn shortened(value: &str) -> String {
     match value.char_indices().nth(MOST) {
         Some((end, _)) => format!("{}...", &value[..end]),
         None => value.to_owned(),
+    }
+}
+
+/// Where the coordinator of the last term listened.
+fn owner(records: &[LogRecord]) -> Option<String> {
+    records.iter().rev().find_map(|record| match &record.fact {
+        Fact::TermOpened { address } => Some(address.clone()),
+        _ => None,
+    })
+}
+
+/// Whether a coordinator of this run answers at an address.
+async fn answers(address: &str, run: &str) -> bool {
+    let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
+        return false;
+    };
+    let channel = endpoint.connect_timeout(ANSWER).timeout(ANSWER);
+    let mut client = CoordinatorClient::new(channel.connect_lazy());
+    match client.get_status(v1::GetStatusRequest {}).await {
+        Ok(answer) => answer.into_inner().run == run,
+        Err(_) => false,
     }
 }
 

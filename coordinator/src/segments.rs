@@ -142,7 +142,7 @@ pub async fn sample_hashes(
 
 /// All lines of a directory's segments but those that a later generation made void: it starts at a
 /// step, and what earlier ones reported beyond that step is redone.
-async fn surviving<L: DeserializeOwned>(
+pub async fn surviving<L: DeserializeOwned>(
     files: &Directory,
     records: &[LogRecord],
     directory: &str,

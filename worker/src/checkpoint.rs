@@ -75,10 +75,10 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
     for part in &manifest.parts {
         let file = format!("{directory}/{}", part.name);
         let bytes = run.read(&file)?;
-        if bytes.len() as u64 != part.bytes || sha256(&bytes) != part.sha256 {
+        if !is_part(part, &bytes) {
             return Err(corrupt(
                 &file,
-                "its size or SHA-256 differs from the manifest".to_owned(),
+                "its size or SHA-256 is not the manifest's".to_owned(),
             ));
         }
         match part.name.as_str() {
@@ -133,6 +133,11 @@ pub fn fingerprint(state: &TrainState) -> u64 {
         .iter()
         .take(8)
         .fold(0, |number, byte| number << 8 | u64::from(*byte))
+}
+
+/// Whether these are the bytes that a manifest's part names.
+pub(crate) fn is_part(part: &Part, bytes: &[u8]) -> bool {
+    bytes.len() as u64 == part.bytes && sha256(bytes) == part.sha256
 }
 
 fn sha256(bytes: &[u8]) -> String {

@@ -9,11 +9,11 @@ use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, Collective, RingConfig, RingListener, TcpRing};
-use twinspan_data::{Loader, LoaderConfig, LocalBatch, Order, SampleKey, Tokenizer};
+use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Tokenizer};
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
-use twinspan_session::{Boundary, Joined, Outcome, Session, SessionConfig, SessionError};
+use twinspan_session::{Boundary, Ended, Joined, Outcome, Session, SessionConfig, SessionError};
 use twinspan_types::{
     CheckpointName, Directive, Index, Nonce, Phase, Rank, RunConfig, Step, StepMetrics, StepReport,
     World,
@@ -21,6 +21,9 @@ use twinspan_types::{
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Longest wait for samples before a look whether the run has ended.
+const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
 /// What a worker is told when it is started.
 #[derive(Debug, Clone)]
@@ -177,7 +180,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
         while state.step < self.config.train.steps {
             let begun = Instant::now();
             self.session.set_phase(Phase::DataWait);
-            let batch = self.loader.next_batch(self.config.cluster.step_timeout)?;
+            let batch = self.next_batch()?;
             let data_time = begun.elapsed();
             let skips = batch.skips.clone();
             let samples = local_samples(batch);
@@ -201,6 +204,24 @@ impl<'r: 's, 's> Loop<'r, 's> {
             }
         }
         self.last_order(scope, &state, directive)
+    }
+
+    /// Waits for the step's batch in slices, so that the end of the run ends the wait.
+    fn next_batch(&mut self) -> Result<LocalBatch, WorkerError> {
+        let begun = Instant::now();
+        loop {
+            let (step, what) = match self.loader.next_batch(LISTEN_EVERY) {
+                Err(LoaderError::TimedOut { step, what, .. }) => (step, what),
+                batch => return Ok(batch?),
+            };
+            if let Some(Ended { failed, reason }) = self.session.ended() {
+                return Err(SessionError::Ended { failed, reason }.into());
+            }
+            let waited = begun.elapsed();
+            if waited > self.config.cluster.step_timeout {
+                return Err(LoaderError::TimedOut { step, waited, what }.into());
+            }
+        }
     }
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank

@@ -7,7 +7,7 @@ mod summary;
 
 use crate::args::TrainArgs;
 use crate::exit::{Failure, bad_input, failed};
-use crate::{status, validate};
+use crate::{say, status, validate};
 use anyhow::{Context, anyhow};
 pub use children::Report;
 use children::{Child, Children, Line};
@@ -28,10 +28,7 @@ const LOOK: Duration = Duration::from_millis(200);
 
 /// Trains a run to its end, or to the first Ctrl-C.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
-    let mut config = validate::load(&args.config)?;
-    if let Some(workers) = args.workers {
-        config.cluster.workers = workers_that_fit(workers, &config)?;
-    }
+    let config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
     let checked = validate::check(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
@@ -45,42 +42,27 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         return match end.report {
             Report::Failed { .. } => Err(failed(anyhow!(text))),
             _ => {
-                eprintln!("{text}");
+                say::log(text);
                 Ok(())
             }
         };
     };
-    let summary = Summary::new(
-        &checked.config,
-        end.last.as_ref(),
-        started.elapsed(),
-        checkpoint,
-    );
-    let summary = match args.no_eval {
-        true => summary,
-        false => summary.evaluate(&checked.config)?,
+    let url = checked.config.url();
+    let trained = runtime
+        .block_on(twinspan_coordinator::trained(&url))
+        .map_err(failed)?;
+    let mut summary = Summary::new(&checked.config, &trained, started.elapsed(), checkpoint);
+    let evaluated = match args.no_eval {
+        true => Ok(()),
+        false => summary.evaluate(&checked.config),
     };
-    summary.print(args.json);
-    Ok(())
-}
-
-fn workers_that_fit(workers: u32, config: &RunConfig) -> Result<WorldSize, Failure> {
-    let most = config.max_workers();
-    match workers {
-        0 => Err(bad_input(anyhow!(
-            "--workers 0: a run needs at least one worker"
-        ))),
-        n if WorldSize(n) > most => Err(bad_input(anyhow!(
-            "--workers {n}: {n} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"
-        ))),
-        n => Ok(WorldSize(n)),
-    }
+    summary.print(args.json)?;
+    evaluated
 }
 
 /// How the run's processes ended.
 struct End {
     report: Report,
-    last: Option<v1::GetStatusResponse>,
 }
 
 async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
@@ -93,7 +75,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
     let url = match first_report(&mut coordinator).await? {
         Report::Listening { url } => url,
         report => {
-            return Ok(End { report, last: None });
+            return Ok(End { report });
         }
     };
     let threads = args.threads.unwrap_or_else(|| threads_per_worker(workers));
@@ -123,10 +105,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
     progress.finish();
     let report = outcome?;
     children.wait(GRACE).await;
-    Ok(End {
-        report,
-        last: progress.into_last(),
-    })
+    Ok(End { report })
 }
 
 /// Shows the run until its coordinator has ended.
@@ -154,9 +133,12 @@ async fn watch(
                 None => break,
             },
             text = children.next_log() => progress.print(&text),
-            () = signals.next() => {
+            signal = signals.next() => {
                 if stopping {
-                    return Err(Failure::Interrupted);
+                    match signal {
+                        Asked::ToInterrupt => return Err(Failure::Interrupted),
+                        Asked::ToTerminate => continue,
+                    }
                 }
                 stopping = true;
                 progress.print("stopping: this step is finished and a checkpoint written; once more to stop at once");
@@ -188,7 +170,7 @@ async fn first_report(coordinator: &mut Child) -> Result<Report, Failure> {
             .map_err(failed)?;
         match line {
             Some(Line::Report(report)) => {
-                log.iter().for_each(|line| eprintln!("{line}"));
+                log.iter().for_each(say::log);
                 return Ok(report);
             }
             Some(Line::Log(text)) => log.push(text),
@@ -220,10 +202,18 @@ fn threads_per_worker(workers: WorldSize) -> usize {
     (cores / workers.index().max(1)).max(1)
 }
 
-/// Ctrl-C and SIGTERM.
+/// What a signal asks for. Only a second Ctrl-C stops at once: whoever terminates a process may
+/// reach it twice, by itself and with its group.
+enum Asked {
+    ToInterrupt,
+    ToTerminate,
+}
+
+/// Ctrl-C, SIGTERM, and SIGHUP, which a closed terminal sends.
 struct Signals {
     interrupt: Signal,
     terminate: Signal,
+    hang_up: Signal,
 }
 
 impl Signals {
@@ -231,13 +221,15 @@ impl Signals {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt()).map_err(failed)?,
             terminate: signal(SignalKind::terminate()).map_err(failed)?,
+            hang_up: signal(SignalKind::hangup()).map_err(failed)?,
         })
     }
 
-    async fn next(&mut self) {
+    async fn next(&mut self) -> Asked {
         tokio::select! {
-            _ = self.interrupt.recv() => {}
-            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => Asked::ToInterrupt,
+            _ = self.terminate.recv() => Asked::ToTerminate,
+            _ = self.hang_up.recv() => Asked::ToTerminate,
         }
     }
 }

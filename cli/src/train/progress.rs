@@ -1,5 +1,6 @@
 //! What a user sees while a run goes on: a bar on a terminal, plain lines elsewhere.
 
+use crate::say;
 use crate::status::state_name;
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
@@ -20,7 +21,6 @@ pub struct Progress {
     state: Option<RunState>,
     rate: Option<f64>,
     quiet: bool,
-    last: Option<v1::GetStatusResponse>,
 }
 
 impl Progress {
@@ -46,7 +46,6 @@ impl Progress {
             state: None,
             rate: None,
             quiet,
-            last: None,
         }
     }
 
@@ -68,14 +67,16 @@ impl Progress {
                     bar.set_message(message);
                 }
                 None if self.due(look.step, look.total_steps) => {
-                    eprintln!("step {}/{}  {message}", look.step, look.total_steps);
+                    say::log(format!(
+                        "step {}/{}  {message}",
+                        look.step, look.total_steps
+                    ));
                     self.printed = Instant::now();
                     self.printed_step = Some(look.step);
                 }
                 None => {}
             }
         }
-        self.last = Some(look);
     }
 
     /// A plain line is due every few seconds, and for the last step.
@@ -126,8 +127,8 @@ impl Progress {
     /// Prints a line above the bar.
     pub fn print(&self, line: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{line}")),
-            None => eprintln!("{line}"),
+            Some(bar) => bar.suspend(|| say::log(line)),
+            None => say::log(line),
         }
     }
 
@@ -135,11 +136,7 @@ impl Progress {
     pub fn finish(&self) {
         if let (Some(bar), false) = (&self.bar, self.quiet) {
             bar.abandon();
+            say::log("");
         }
-    }
-
-    /// The last look at the run.
-    pub fn into_last(self) -> Option<v1::GetStatusResponse> {
-        self.last
     }
 }

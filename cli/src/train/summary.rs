@@ -2,9 +2,10 @@
 
 use crate::eval;
 use crate::exit::{Failure, failed};
+use crate::say;
 use serde::Serialize;
 use std::time::Duration;
-use twinspan_proto::v1;
+use twinspan_coordinator::Trained;
 use twinspan_types::RunConfig;
 use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
 
@@ -24,61 +25,57 @@ pub struct Summary {
 }
 
 impl Summary {
-    /// From the last look at the run; none when the run had ended before.
+    /// From what the run's files say.
     pub fn new(
         config: &RunConfig,
-        last: Option<&v1::GetStatusResponse>,
+        trained: &Trained,
         wall: Duration,
         checkpoint: &Option<String>,
     ) -> Self {
-        let trained =
-            last.filter(|look| look.step > look.start_step && look.training_seconds > 0.0);
-        let rate = trained.map(|look| {
-            let samples = (look.step - look.start_step) * look.global_batch;
-            samples as f64 / look.training_seconds
-        });
+        let seconds = Some(trained.seconds).filter(|seconds| *seconds > 0.0);
+        let samples = trained.step.0 * u64::from(config.train.global_batch);
         Self {
             run: config.url(),
-            step: last.map_or(config.train.steps.0, |look| look.step),
+            step: trained.step.0,
             checkpoint: checkpoint
                 .as_ref()
                 .map(|directory| format!("{}/{directory}", config.url())),
-            loss: last
-                .and_then(|look| look.metrics.as_ref())
-                .map(|metrics| metrics.loss),
-            samples_per_second: rate,
-            training_seconds: trained.map(|look| look.training_seconds),
+            loss: trained.loss,
+            samples_per_second: seconds.map(|seconds| samples as f64 / seconds),
+            training_seconds: seconds,
             wall_seconds: wall.as_secs_f64(),
-            skipped: last.map_or(0, |look| look.skipped),
+            skipped: trained.skipped,
             zero_shot: None,
             retrieval: None,
         }
     }
 
     /// Measures the final checkpoint on the sets that the run file names.
-    pub fn evaluate(mut self, config: &RunConfig) -> Result<Self, Failure> {
+    ///
+    /// # Errors
+    /// As far as it came the result stands; the failure is an attempt's, whatever its cause.
+    pub fn evaluate(&mut self, config: &RunConfig) -> Result<(), Failure> {
         let Some(checkpoint) = &self.checkpoint else {
-            return Ok(self);
+            return Ok(());
         };
         if config.eval.zero_shot.is_none() && config.eval.retrieval.is_none() {
-            return Ok(self);
+            return Ok(());
         }
-        eprintln!("evaluating {checkpoint}");
+        say::log(format!("evaluating {checkpoint}"));
         let model = EvalModel::load(checkpoint).map_err(failed)?;
         if let Some(url) = &config.eval.zero_shot {
-            self.zero_shot = Some(eval::zero_shot(&model, url)?);
+            self.zero_shot = Some(eval::zero_shot(&model, url).map_err(Failure::of_attempt)?);
         }
         if let Some(url) = &config.eval.retrieval {
-            self.retrieval = Some(eval::retrieval(&model, url)?);
+            self.retrieval = Some(eval::retrieval(&model, url).map_err(Failure::of_attempt)?);
         }
-        Ok(self)
+        Ok(())
     }
 
     /// Prints the table, or one JSON object.
-    pub fn print(&self, json: bool) {
+    pub fn print(&self, json: bool) -> Result<(), Failure> {
         if json {
-            println!("{}", serde_json::json!(self));
-            return;
+            return say::result(serde_json::json!(self));
         }
         let mut rows = vec![("steps".to_owned(), self.step.to_string())];
         let mut row = |name: &str, value: Option<String>| {
@@ -102,6 +99,6 @@ impl Summary {
         row("checkpoint", self.checkpoint.clone());
         rows.extend(self.zero_shot.iter().flat_map(eval::zero_shot_rows));
         rows.extend(self.retrieval.iter().flat_map(eval::retrieval_rows));
-        println!("{}", eval::table(&rows));
+        say::result(eval::table(&rows))
     }
 }

@@ -3,7 +3,7 @@
 use crate::active::{Run, Stage};
 use crate::core::Core;
 use crate::message::Outcome;
-use twinspan_types::{Manifest, RankStatus, RunState, RunStatus};
+use twinspan_types::{Manifest, RankStatus, RunState, RunStatus, Step};
 
 impl Core {
     /// The run as this coordinator sees it.
@@ -56,6 +56,9 @@ impl Core {
                     .ranks()
                     .map(|rank| Manifest::files_of(rank, size).len());
                 let message = match active.attempts.stored_parts() {
+                    0 if active.directive.stop && active.directive.at_step == Step(0) => {
+                        "a last checkpoint at the next step".to_owned()
+                    }
                     0 => format!("next checkpoint at step {}", active.directive.at_step),
                     parts => format!(
                         "checkpoint: {parts} of {} files stored",

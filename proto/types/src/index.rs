@@ -37,6 +37,17 @@ pub enum IndexError {
         /// Lanes asked for.
         lanes: u32,
     },
+    /// A batch that holds samples twice.
+    #[error(
+        "the index holds {samples} samples, fewer than train.global_batch {batch}: a sample would \
+         stand twice in a batch; lower train.global_batch or add shards"
+    )]
+    FewerSamplesThanBatch {
+        /// Samples in the index.
+        samples: u64,
+        /// Samples of a step.
+        batch: u32,
+    },
 }
 
 impl Index {
@@ -50,6 +61,20 @@ impl Index {
     #[must_use]
     pub fn shard(&self, id: ShardId) -> &ShardEntry {
         &self.shards[id.index()]
+    }
+
+    /// Checks that a step's samples are different ones, and the lanes as [`Self::check_lanes`].
+    ///
+    /// # Errors
+    /// When there are fewer samples than lanes or than a batch takes.
+    pub fn check_batch(&self, lanes: u32, batch: u32) -> Result<(), IndexError> {
+        self.check_lanes(lanes)?;
+        match self.samples() {
+            samples if samples < u64::from(batch) => {
+                Err(IndexError::FewerSamplesThanBatch { samples, batch })
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Checks that every lane of every epoch holds at least one sample.

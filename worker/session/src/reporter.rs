@@ -29,7 +29,10 @@ pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, pat
                 });
             }
             Err(error) if reached.elapsed() > patience => {
-                let reason = error.to_string();
+                let reason = format!(
+                    "the coordinator has not answered for {} s: {error}",
+                    reached.elapsed().as_secs()
+                );
                 return shared.note_end(Ended {
                     failed: true,
                     reason,

@@ -1,6 +1,7 @@
 //! A checkpoint's model, ready to embed.
 
 use crate::WorkerError;
+use crate::checkpoint::is_part;
 use crate::grouping::group_by_length;
 use crate::storage::Storage;
 use twinspan_data::Tokenizer;
@@ -23,17 +24,21 @@ pub struct EvalModel {
 }
 
 impl EvalModel {
-    /// Loads the model of a checkpoint directory: open_clip's configuration and weights.
+    /// Loads the model of a checkpoint directory: open_clip's configuration and weights, which
+    /// must be those that its manifest names. A directory without a manifest is open_clip's own.
     ///
     /// # Errors
     /// A file is missing, or the weights do not fit the configuration.
     pub fn load(url: &str) -> Result<Self, WorkerError> {
         let storage = Storage::open(url)?;
         let config = storage.read(Manifest::MODEL_CONFIG_FILE)?;
+        let manifest = manifest(&storage)?;
+        check_part(&storage, &manifest, Manifest::MODEL_CONFIG_FILE, &config)?;
         let file = storage.url_of(Manifest::MODEL_CONFIG_FILE);
         let config = ModelConfig::from_json(&String::from_utf8_lossy(&config), &file)?;
         let clip = Clip::new(config);
         let bytes = storage.read(Manifest::MODEL_FILE)?;
+        check_part(&storage, &manifest, Manifest::MODEL_FILE, &bytes)?;
         let (params, buffers) =
             openclip::read_model(&clip, &bytes).map_err(|source| WorkerError::Weights {
                 url: storage.url_of(Manifest::MODEL_FILE),
@@ -124,4 +129,35 @@ pub(super) fn similarities(a: &[f32], b: &[f32], e: usize) -> Vec<f32> {
 
 fn to_vec(t: Tensor<2>) -> Vec<f32> {
     t.into_data().try_into_vec().expect("embeddings are f32")
+}
+
+/// The directory's manifest; none where there is none.
+fn manifest(storage: &Storage) -> Result<Option<Manifest>, WorkerError> {
+    let bytes = storage.read_if_present(Manifest::FILE)?;
+    let parsed = bytes.map(|bytes| serde_json::from_slice(&bytes));
+    parsed
+        .transpose()
+        .map_err(|source| WorkerError::CorruptFile {
+            url: storage.url_of(Manifest::FILE),
+            source,
+        })
+}
+
+fn check_part(
+    storage: &Storage,
+    manifest: &Option<Manifest>,
+    name: &str,
+    bytes: &[u8],
+) -> Result<(), WorkerError> {
+    let Some(manifest) = manifest else {
+        return Ok(());
+    };
+    let part = manifest.parts.iter().find(|part| part.name == name);
+    match part.is_some_and(|part| is_part(part, bytes)) {
+        true => Ok(()),
+        false => Err(WorkerError::CorruptCheckpoint {
+            url: storage.url_of(name),
+            what: "its size or SHA-256 is not the manifest's".to_owned(),
+        }),
+    }
 }

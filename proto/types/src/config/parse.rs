@@ -50,12 +50,14 @@ impl RunConfig {
 struct Folder<'p>(&'p Path);
 
 impl Folder<'_> {
-    /// An absolute URL of a path; URLs stay as they are.
+    /// An absolute URL of a path; URLs stay as they are. A folder's ends in a slash, whether the
+    /// path does or not.
     fn url(&self, path: &str) -> String {
         if path.contains("://") {
             return path.to_owned();
         }
-        file_url(&self.0.join(path), path.ends_with('/'))
+        let path_here = self.0.join(path);
+        file_url(&path_here, path.ends_with('/') || path_here.is_dir())
     }
 }
 
@@ -81,16 +83,22 @@ fn file_url(path: &Path, directory: bool) -> String {
     format!("file://{}{slash}", clean.display())
 }
 
+/// Characters of a run's name at most: it is the name of a folder.
+const LONGEST_NAME: usize = 100;
+
 fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
     let name = top.required_string("run", "my-first-run");
     let allowed = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
-    if !name.chars().all(allowed) || name.starts_with('.') {
+    if !name.chars().all(allowed) || name.starts_with('.') || name.len() > LONGEST_NAME {
         top.fault(
             "run",
-            format!("{name:?} may hold letters, digits, - _ . and not start with a dot"),
+            format!("{name:?} may hold a-z A-Z 0-9 - _ . (up to {LONGEST_NAME}) and not start with a dot"),
         );
     }
     let output = top.string("output").unwrap_or_else(|| "runs".to_owned());
+    if output.is_empty() {
+        top.fault("output", "is empty; give a folder or an object store's URL");
+    }
     let output = url_of_path(&output);
     let config = RunConfig {
         run: name,
@@ -162,6 +170,13 @@ fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
     }
     let mut urls = Vec::new();
     for pattern in patterns {
+        if pattern.contains('*') {
+            let message = format!(
+                "{pattern:?}: wildcards are not read; name the shards with braces such as {{00000..00009}}.tar, or their folder"
+            );
+            section.fault("train", message);
+            continue;
+        }
         match expand_braces(&pattern) {
             Ok(expanded) => urls.extend(expanded.iter().map(|path| folder.url(path))),
             Err(message) => section.fault("train", message),
@@ -320,7 +335,7 @@ pub fn expand_braces(pattern: &str) -> Result<Vec<String>, String> {
         &pattern[close + 1..],
     );
     let choices = alternatives(inside).ok_or_else(|| {
-        format!("{{{inside}}} in {pattern:?} is neither a list {{a,b}} nor a range {{000..012}}")
+        format!("{{{inside}}} in {pattern:?} is neither a list {{a,b}} nor a range {{000..012}} of up to {MOST_ALTERNATIVES}")
     })?;
     let mut expanded = Vec::new();
     for rest in expand_braces(after)? {

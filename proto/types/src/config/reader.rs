@@ -62,14 +62,21 @@ impl<'f> Section<'f> {
 
     /// A nested mapping; empty when absent.
     pub(super) fn section(&mut self, key: &'static str) -> Section<'f> {
-        let value = self.take(key).unwrap_or(Value::Null);
+        self.known.push(key);
+        let value = self.values.remove(key).unwrap_or(Value::Null);
         Section::new(&self.at(key), value, self.faults)
     }
 
-    /// The raw value of a key; an explicit null counts as absent.
+    /// The raw value of a key. A key without a value is a fault, never a silent default; so is a
+    /// number that is not finite, which arrives here as nothing.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
         self.known.push(key);
-        self.values.remove(key).filter(|value| !value.is_null())
+        let value = self.values.remove(key)?;
+        if value.is_null() {
+            self.fault(key, "has no usable value; give one, or leave the key out");
+            return None;
+        }
+        Some(value)
     }
 
     fn read<T>(
@@ -91,13 +98,16 @@ impl<'f> Section<'f> {
     }
 
     pub(super) fn required_string(&mut self, key: &'static str, example: &str) -> String {
+        let missing = format!("is missing; give for example {key}: {example}");
         if !self.values.contains_key(key) {
-            self.fault(
-                key,
-                format!("is missing; give for example {key}: {example}"),
-            );
+            self.fault(key, missing);
+            return String::new();
         }
-        self.string(key).unwrap_or_default()
+        let text = self.string(key).unwrap_or_default();
+        if text.is_empty() {
+            self.fault(key, missing);
+        }
+        text
     }
 
     pub(super) fn integer(&mut self, key: &'static str, default: u64) -> u64 {

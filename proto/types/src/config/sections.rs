@@ -85,6 +85,7 @@ pub struct OptimizerConfig {
     /// Steps of the final descent of [`Schedule::ConstCooldown`].
     pub cooldown: u64,
     /// Norm that the whole gradient is clipped to; absent: no clipping.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub grad_clip_norm: Option<f64>,
     /// Steps in a row with a loss or gradient that is not finite before the run stops.
     pub max_bad_steps: u32,
@@ -135,8 +136,10 @@ pub struct ClusterConfig {
 #[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
 pub struct EvalConfig {
     /// A classification set in CLIP_benchmark's webdataset layout, as a URL ending in `/`.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub zero_shot: Option<String>,
     /// A captioned set: a URL ending in `/` or shard URLs with braces.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
     pub retrieval: Option<String>,
 }
 
