@@ -1,5 +1,6 @@
 //! The testkit's own claims: its servers are real stores, and its faults really happen.
 
+mod azurite;
 mod lifetime;
 mod proxy;
 mod proxy_faults;

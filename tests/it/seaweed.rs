@@ -30,6 +30,7 @@ async fn seaweed_is_a_store_that_keeps_its_data_through_a_kill() {
     };
     let s3 = Arc::new(client(seaweed.env(), seaweed.bucket()));
     store::check(s3.clone()).await;
+    store::lists_from_an_offset(&*s3).await;
 
     seaweed.kill().expect("killed");
     assert_eq!(seaweed.pid(), None);

@@ -1,6 +1,7 @@
 //! A server's process: started, killed, started again, never left behind.
 
 use super::StartError;
+use crate::harness::wait_with_timeout;
 use std::ffi::OsString;
 use std::fs::{self, File};
 use std::io;
@@ -12,6 +13,8 @@ use std::time::{Duration, Instant};
 const POLL_PAUSE: Duration = Duration::from_millis(20);
 /// A loaded machine starts a server in seconds; this is a limit, no estimate.
 const START_LIMIT: Duration = Duration::from_secs(60);
+/// How long a server has to save what it holds.
+const STOP_LIMIT: Duration = Duration::from_secs(30);
 /// How much of the log an error shows.
 const LOG_LINES: usize = 20;
 
@@ -97,6 +100,18 @@ impl ServerProcess {
             running.server.wait()?;
         }
         Ok(())
+    }
+
+    /// Asks the program to end (SIGTERM) and waits until it has.
+    pub(super) fn stop(&mut self) -> io::Result<()> {
+        if let Some(running) = &mut self.running {
+            rustix::process::kill_process(
+                rustix::process::Pid::from_child(&running.server),
+                rustix::process::Signal::TERM,
+            )?;
+            wait_with_timeout(&mut running.server, STOP_LIMIT)?;
+        }
+        self.kill()
     }
 
     /// The process's id while the program runs.
