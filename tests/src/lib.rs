@@ -6,6 +6,7 @@
 //! Nothing here depends on the crates under test, so an agreement between the
 //! two is evidence.
 
+mod background;
 pub mod harness;
 pub mod proxy;
 pub mod random;

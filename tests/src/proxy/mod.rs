@@ -1,7 +1,7 @@
 //! A network that fails on plan: a TCP proxy in front of a local server.
 //!
-//! The proxy has a thread of its own, so it serves blocking and asynchronous
-//! tests alike, and ends with all its connections on drop.
+//! The proxy serves blocking and asynchronous tests alike, and ends with all
+//! its connections on drop.
 
 mod plan;
 mod relay;
@@ -10,15 +10,14 @@ mod stats;
 pub use plan::{Fault, Plan};
 pub use stats::Counts;
 
+use crate::background::Background;
 use stats::Stats;
 use std::io;
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread::{self, JoinHandle};
 use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::runtime;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 
 /// How long the proxy tries to reach the server for one connection.
@@ -30,12 +29,9 @@ type InForce = Option<Arc<Plan>>;
 /// A TCP proxy that does to each connection what its [`Plan`] says.
 #[derive(Debug)]
 pub struct FaultyProxy {
-    address: SocketAddr,
+    background: Background,
     plan: watch::Sender<InForce>,
     stats: Arc<Stats>,
-    /// Dropped to end the thread.
-    stop: Option<oneshot::Sender<()>>,
-    thread: Option<JoinHandle<()>>,
 }
 
 impl FaultyProxy {
@@ -44,49 +40,29 @@ impl FaultyProxy {
     /// # Errors
     /// What the system says when it gives no port or thread.
     pub fn start(server: SocketAddr, plan: Plan) -> io::Result<Self> {
-        let runtime = runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()?;
-        let listener = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?;
-        listener.set_nonblocking(true)?;
-        let address = listener.local_addr()?;
-        let listener = {
-            let _entered = runtime.enter();
-            TcpListener::from_std(listener)?
-        };
         let (plan, in_force) = watch::channel(Some(Arc::new(plan)));
-        let (stop, stopped) = oneshot::channel();
         let stats = Arc::<Stats>::default();
-        let accepting = accept(listener, server, in_force, Arc::clone(&stats));
-        let thread = thread::Builder::new()
-            .name("faulty-proxy".to_owned())
-            .spawn(move || {
-                runtime.block_on(async {
-                    tokio::select! {
-                        () = accepting => (),
-                        _ = stopped => (),
-                    }
-                });
-            })?;
+        let shared = Arc::clone(&stats);
+        let background = Background::listen("faulty-proxy", move |listener| {
+            accept(listener, server, in_force, shared)
+        })?;
         Ok(Self {
-            address,
+            background,
             plan,
             stats,
-            stop: Some(stop),
-            thread: Some(thread),
         })
     }
 
     /// Where the proxy listens.
     #[must_use]
     pub const fn address(&self) -> SocketAddr {
-        self.address
+        self.background.address()
     }
 
     /// The proxy's URL, for a client of an HTTP server behind it.
     #[must_use]
     pub fn endpoint(&self) -> String {
-        format!("http://{}", self.address)
+        format!("http://{}", self.address())
     }
 
     /// What has happened so far. A fault is counted before a peer can see it.
@@ -104,15 +80,6 @@ impl FaultyProxy {
     /// older ones keep their own (and have faults again after [`Self::heal`]).
     pub fn inflict(&self, plan: Plan) {
         self.plan.send_replace(Some(Arc::new(plan)));
-    }
-}
-
-impl Drop for FaultyProxy {
-    fn drop(&mut self) {
-        drop(self.stop.take());
-        if let Some(thread) = self.thread.take() {
-            let _ = thread.join();
-        }
     }
 }
 
