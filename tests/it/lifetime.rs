@@ -12,7 +12,7 @@ const BOUND: Duration = Duration::from_secs(60);
 const DIRECTORY: &str = "TWINSPAN_TESTKIT_DIRECTORY";
 
 /// This binary, about to run one test alone.
-fn one_test(name: &str) -> Command {
+pub fn one_test(name: &str) -> Command {
     let mut command = Command::new(std::env::current_exe().expect("this binary"));
     command.args(["--exact", name]);
     command
