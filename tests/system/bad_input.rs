@@ -46,6 +46,58 @@ fn unknown_keys_and_lanes_that_do_not_divide_are_told_together() {
 }
 
 #[test]
+fn a_key_without_a_value_and_a_key_that_stands_twice_are_faults() {
+    let errors = refused_with_nothing_written(|run| run.replace("lr: 1e-3", "lr: .nan"));
+    assert!(
+        errors.contains("optimizer.lr: has no usable value"),
+        "{errors}"
+    );
+    let errors = refused_with_nothing_written(|run| run.replace("seed: 7", "seed: 7\nseed: 8"));
+    assert!(errors.contains("seed"), "{errors}");
+}
+
+#[test]
+fn an_evaluation_set_that_is_not_there() {
+    let errors =
+        refused_with_nothing_written(|run| format!("{run}\neval: {{zero_shot: nowhere/}}\n"));
+    assert!(
+        errors.contains("eval.zero_shot") && errors.contains("classnames.txt"),
+        "{errors}"
+    );
+}
+
+#[test]
+fn a_batch_that_would_hold_samples_twice() {
+    let errors =
+        refused_with_nothing_written(|run| run.replace("global_batch: 16", "global_batch: 8192"));
+    assert!(errors.contains("train.global_batch 8192"), "{errors}");
+}
+
+#[test]
+fn an_output_that_cannot_be_written() {
+    let workspace = Workspace::new(5, |run| run);
+    std::fs::write(workspace.dir.join("runs"), "a file").expect("written");
+    let errors = refused(&workspace, &["train", "run.yaml"]);
+    assert!(errors.contains("runs/toy"), "{errors}");
+}
+
+#[test]
+fn a_run_that_another_coordinator_runs_is_left_to_it() {
+    let workspace = Workspace::new(100_000, |run| run);
+    let mut front = workspace.start(&[]);
+    workspace.wait_for_checkpoint_after(None);
+    let errors = refused(&workspace, &["train", "run.yaml"]);
+    assert!(
+        errors.contains("is run by a coordinator at http://"),
+        "{errors}"
+    );
+    assert!(front.try_wait().expect("a child").is_none(), "it goes on");
+    crate::support::signal(front.id(), rustix::process::Signal::INT);
+    let status = crate::support::bounded_wait(&mut front);
+    assert_eq!(status.code(), Some(0));
+}
+
+#[test]
 fn no_shards_found() {
     let errors =
         refused_with_nothing_written(|run| run.replace("emoji/train", "emoji/nothing-here"));
@@ -101,7 +153,15 @@ fn a_checkpoint_of_another_model() {
     )
     .expect("written");
     let emoji = crate::support::EMOJI;
-    let errors = refused(&workspace, &["eval", "zero-shot", &checkpoint, emoji]);
+    let eval = ["eval", "zero-shot", &checkpoint, emoji];
+    let errors = refused(&workspace, &eval);
+    assert!(
+        errors.contains("open_clip_config.json: its size or SHA-256 is not the manifest's"),
+        "{errors}"
+    );
+    // Without a manifest the directory may be open_clip's own.
+    std::fs::remove_file(format!("{checkpoint}/manifest.json")).expect("removed");
+    let errors = refused(&workspace, &eval);
     assert!(
         errors.contains("text_projection"),
         "all that does not fit is listed: {errors}"

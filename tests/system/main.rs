@@ -1,5 +1,6 @@
 //! Whole-system tests: the real binary, real processes, real pictures, real signals.
 
+mod azure_and_gcs;
 mod bad_input;
 mod bucket;
 mod checkpoints;

@@ -1,6 +1,6 @@
 //! A run from start to end.
 
-use crate::support::{EMOJI, Workspace};
+use crate::support::{EMOJI, Workspace, bounded_wait};
 use serde_json::Value;
 
 #[test]
@@ -42,7 +42,17 @@ fn a_finished_run_is_not_trained_again() {
     let before = workspace.metric("train/loss");
     let result = workspace.train(&[]);
     assert_eq!(result["step"], 12);
+    assert_eq!(result["loss"], before[11].1, "the last step's");
     assert_eq!(workspace.metric("train/loss"), before);
+}
+
+#[test]
+fn a_reader_that_goes_away_stops_no_run() {
+    let workspace = Workspace::new(60, |run| run);
+    let mut front = workspace.start(&["--no-eval"]);
+    drop(front.stderr.take());
+    assert_eq!(bounded_wait(&mut front).code(), Some(0));
+    assert_eq!(workspace.metric("train/loss").len(), 60);
 }
 
 #[test]

@@ -21,6 +21,7 @@ pub fn init(filter: Option<&str>) {
     );
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
+        .log_internal_errors(false)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     if std::env::var("TWINSPAN_LOG_FORMAT").is_ok_and(|format| format == "json") {

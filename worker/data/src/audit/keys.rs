@@ -69,18 +69,3 @@ async fn shard(stores: &Stores, entry: &ShardEntry) -> Result<ShardKeys, StoreEr
         }
     }
 }
-
-#[cfg(test)]
-impl Keys {
-    /// Keys without shards, for the tests of the walk.
-    pub(super) fn of(shards: &[Vec<String>]) -> Self {
-        let shards = shards.iter().map(|names| {
-            let mut keys = ShardKeys::default();
-            names.iter().for_each(|key| keys.push(key));
-            keys
-        });
-        Self {
-            shards: shards.collect(),
-        }
-    }
-}
