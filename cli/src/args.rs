@@ -1,5 +1,9 @@
 //! What can be said on the command line.
 
+mod data;
+
+pub use data::{DataArgs, DataTask, IndexArgs};
+
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
@@ -35,6 +39,8 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a checkpoint on a dataset
     Eval(EvalArgs),
+    /// Index shards
+    Data(DataArgs),
     /// Check a run file and report every fault at once
     Validate(ValidateArgs),
 }

@@ -1,7 +1,8 @@
 //! `twinspan eval`: a checkpoint on a dataset.
 
 use crate::args::{EvalTask, EvalTaskArgs};
-use crate::exit::{Failure, bad_input, failed};
+use crate::exit::{Failure, bad_input};
+use crate::runtime::block_on;
 use crate::say;
 use anyhow::{Context, anyhow};
 use comfy_table::{Table, presets};
@@ -96,14 +97,6 @@ fn print<R: serde::Serialize>(
         true => say::result(serde_json::json!(report)),
         false => say::result(table(&rows())),
     }
-}
-
-fn block_on<F: Future>(future: F) -> Result<F::Output, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .map_err(failed)?;
-    Ok(runtime.block_on(future))
 }
 
 fn load(args: &EvalTaskArgs) -> Result<EvalModel, Failure> {

@@ -66,6 +66,14 @@ pub fn failed(error: impl Into<anyhow::Error>) -> Failure {
     Failure::Failed(error.into())
 }
 
+/// Marks an error as the one or the other, as it says of itself.
+pub fn failure(is_bad_input: bool, error: impl Into<anyhow::Error>) -> Failure {
+    match is_bad_input {
+        true => bad_input(error),
+        false => failed(error),
+    }
+}
+
 /// Prints the error, if there is one, and gives the exit code.
 pub fn report(result: Result<(), Failure>) -> ExitCode {
     match result {

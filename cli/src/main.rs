@@ -2,9 +2,12 @@
 
 mod args;
 mod coordinator;
+mod counter;
+mod data;
 mod eval;
 mod exit;
 mod parent;
+mod runtime;
 mod say;
 mod status;
 mod train;
@@ -24,6 +27,7 @@ fn main() -> ExitCode {
         Command::Worker(args) => worker::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Eval(args) => eval::run(&args.task),
+        Command::Data(args) => data::run(&args.task),
         Command::Validate(args) => validate::run(&args),
     };
     exit::report(result)

@@ -2,10 +2,13 @@
 //! `coordinator` begin with.
 
 use crate::args::ValidateArgs;
+use crate::counter::Counter;
 use crate::exit::{Failure, bad_input, failed};
+use crate::runtime::block_on;
 use crate::say;
 use anyhow::{Context, anyhow};
 use std::path::Path;
+use twinspan_data::Counting;
 use twinspan_model::config::ModelConfig;
 use twinspan_types::{ConfigError, Index, RunConfig, WorldSize};
 
@@ -91,20 +94,22 @@ pub fn with_workers(mut config: RunConfig, workers: Option<u32>) -> Result<RunCo
     Ok(config)
 }
 
-/// Finds the shards and the evaluation sets, and checks that they suffice.
+/// Finds the shards and the evaluation sets, and checks that they suffice; says how far it is where
+/// shards must be counted and that takes long.
 pub fn check(config: RunConfig) -> Result<Checked, Failure> {
-    let runtime = tokio::runtime::Builder::new_current_thread()
-        .enable_all()
-        .build()
-        .context("cannot start the input and output runtime")
-        .map_err(failed)?;
-    let index = runtime
-        .block_on(twinspan_data::index::build_index(&config.data.train))
-        .context("data.train")
-        .map_err(bad_input)?;
+    let counter = Counter::new("shards counted");
+    let on_progress = |done, total| counter.show(done, total);
+    let index = block_on(twinspan_data::survey(
+        &config.data.train,
+        Counting::Written,
+        &on_progress,
+    ))?
+    .context("data.train")
+    .map_err(bad_input)?
+    .index;
     index
         .check_batch(config.data.lanes, config.train.global_batch)
         .map_err(bad_input)?;
-    runtime.block_on(check_eval_sets(&config))?;
+    block_on(check_eval_sets(&config))??;
     Ok(Checked { config, index })
 }

@@ -1,17 +1,66 @@
 //! Building a run's index: which shards there are and how many samples each holds.
 
-use crate::shard::StoredShard;
+mod counts;
+
+pub use counts::count_samples;
+
 use crate::store::{Object, StoreError, Stores};
-use crate::tar::{SampleReader, TarError};
+use crate::tar::TarError;
+use counts::{Sizes, Written, sizes_in, successes};
 use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::atomic::{AtomicU64, Ordering};
 use twinspan_types::{Index, ShardEntry};
 
 /// Shards that are looked at at once.
 const AT_ONCE: usize = 16;
 
-/// Sample counts by shard name: the content of a `sizes.json`.
-type Sizes = BTreeMap<String, u64>;
+/// Hears how far a long work is: what is done, and how much there is in all.
+pub type OnProgress<'p> = &'p (dyn Fn(u64, u64) + Sync);
+
+/// Which count of a shard's samples is taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Counting {
+    /// The one that is written beside the shard; a shard without one is counted.
+    Written,
+    /// Every shard is counted, and what is written is compared.
+    Scan,
+}
+
+/// What a look at all shards found.
+#[derive(Debug, Clone)]
+pub struct Survey {
+    /// The shards with their samples.
+    pub index: Index,
+    /// Shards whose samples were counted by reading their headers.
+    pub counted: u64,
+    /// Shards whose written count is another than the counted one.
+    pub differences: Vec<CountDiffers>,
+}
+
+/// A written count that is wrong.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct CountDiffers {
+    /// The shard.
+    pub shard: String,
+    /// The file that counts it.
+    pub written_in: String,
+    /// What that file says.
+    pub written: u64,
+    /// The samples that the shard holds.
+    pub counted: u64,
+}
+
+impl fmt::Display for CountDiffers {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(
+            f,
+            "{} holds {} samples, and {} says {}",
+            self.shard, self.counted, self.written_in, self.written
+        )
+    }
+}
 
 /// Why an index cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -27,7 +76,7 @@ pub enum IndexBuildError {
     },
     /// A shard that does not exist.
     #[error(
-        "the shard {url} does not exist: check data.train and its bucket, or fetch the shard again"
+        "the shard {url} does not exist: check its URL and its bucket, or fetch the shard again"
     )]
     MissingShard {
         /// The shard.
@@ -54,19 +103,114 @@ pub enum IndexBuildError {
     Store(StoreError),
 }
 
+impl IndexBuildError {
+    /// Whether what was given is at fault, so that trying again is of no use.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        match self {
+            Self::Store(error) => error.is_bad_input(),
+            _ => true,
+        }
+    }
+}
+
+/// As [`survey`] with the written counts, and nobody to hear of it.
+///
+/// # Errors
+/// As [`survey`].
+pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
+    let survey = survey(urls, Counting::Written, &|_, _| {}).await?;
+    Ok(survey.index)
+}
+
 /// Indexes shard URLs and prefixes (URLs ending in `/`, for all `*.tar` below by name), in the
-/// order given.
+/// order given. `on_progress` hears of each shard whose samples are known.
 ///
 /// Counts come from the `sizes.json` beside a shard, else from img2dataset's `successes` in
 /// `<shard>_stats.json`, else from a scan of the shard's headers.
 ///
 /// # Errors
 /// When a shard is missing or cannot be counted, when a prefix holds none, or the store fails.
-pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
+pub async fn survey(
+    urls: &[String],
+    counting: Counting,
+    on_progress: OnProgress<'_>,
+) -> Result<Survey, IndexBuildError> {
+    let stores = &Stores::default();
+    let objects = find(stores, urls).await?;
+    let folders = &sizes_of(stores, &objects).await?;
+
+    let (done, total) = (AtomicU64::new(0), objects.len() as u64);
+    on_progress(0, total);
+    let looks = objects.iter().map(async |object| {
+        let look = look(stores, folders, object, counting).await?;
+        on_progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
+        Ok(look)
+    });
+    let looks: Vec<Look> = futures::stream::iter(looks)
+        .buffered(AT_ONCE)
+        .try_collect()
+        .await?;
+    let counted = looks.iter().filter(|look| look.counted.is_some()).count() as u64;
+    let differences = looks.iter().filter_map(Look::difference).collect();
+    let shards = looks.into_iter().map(|look| look.shard).collect();
+    Ok(Survey {
+        index: Index { shards },
+        counted,
+        differences,
+    })
+}
+
+/// What is known of one shard's samples.
+struct Look {
+    shard: ShardEntry,
+    written: Option<Written>,
+    counted: Option<u64>,
+}
+
+impl Look {
+    fn difference(&self) -> Option<CountDiffers> {
+        let (written, counted) = (self.written.as_ref()?, self.counted?);
+        (written.samples != counted).then(|| CountDiffers {
+            shard: self.shard.url.clone(),
+            written_in: written.file.clone(),
+            written: written.samples,
+            counted,
+        })
+    }
+}
+
+async fn look(
+    stores: &Stores,
+    folders: &BTreeMap<String, Sizes>,
+    object: &Object,
+    counting: Counting,
+) -> Result<Look, IndexBuildError> {
+    let (folder, name) = split(&object.url);
+    let listed = folders.get(folder).and_then(|sizes| sizes.of(name));
+    let written = match listed {
+        Some(listed) => Some(listed),
+        None => successes(stores, &object.url).await?,
+    };
+    let (samples, counted) = match (&written, counting) {
+        (Some(written), Counting::Written) => (written.samples, None),
+        (None, _) | (_, Counting::Scan) => {
+            let counted = count_samples(stores, object).await?;
+            (counted, Some(counted))
+        }
+    };
+    Ok(Look {
+        shard: entry(object, samples),
+        written,
+        counted,
+    })
+}
+
+/// The objects behind URLs and prefixes, in the order given.
+async fn find(stores: &Stores, urls: &[String]) -> Result<Vec<Object>, IndexBuildError> {
     if urls.is_empty() {
         return Err(IndexBuildError::NoUrls);
     }
-    let stores = &Stores::default();
     let mut objects = Vec::new();
     for url in urls.iter().filter(|url| url.ends_with('/')) {
         objects.push((url, shards_below(stores, url).await?));
@@ -80,32 +224,22 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
         .buffered(AT_ONCE)
         .try_collect()
         .await?;
-    let objects: Vec<Object> = objects.into_iter().flatten().collect();
+    Ok(objects.into_iter().flatten().collect())
+}
 
-    let mut folders: BTreeMap<&str, Sizes> = BTreeMap::new();
-    for object in &objects {
+/// The `sizes.json` of every folder that shards lie in.
+async fn sizes_of(
+    stores: &Stores,
+    objects: &[Object],
+) -> Result<BTreeMap<String, Sizes>, IndexBuildError> {
+    let mut folders = BTreeMap::new();
+    for object in objects {
         let (folder, _) = split(&object.url);
         if !folders.contains_key(folder) {
-            folders.insert(folder, sizes_in(stores, folder).await?);
+            folders.insert(folder.to_owned(), sizes_in(stores, folder).await?);
         }
     }
-    let counted = objects.iter().map(async |object| {
-        let (folder, name) = split(&object.url);
-        let listed = folders.get(folder).and_then(|sizes| sizes.get(name));
-        let samples = match listed {
-            Some(samples) => *samples,
-            None => match successes(stores, &object.url).await? {
-                Some(samples) => samples,
-                None => count_samples(stores, object).await?,
-            },
-        };
-        Ok(entry(object, samples))
-    });
-    let shards = futures::stream::iter(counted)
-        .buffered(AT_ONCE)
-        .try_collect()
-        .await?;
-    Ok(Index { shards })
+    Ok(folders)
 }
 
 /// All `*.tar` below a prefix, by URL.
@@ -123,25 +257,6 @@ pub(crate) async fn shards_below(
     }
 }
 
-/// Counts a shard's samples by its headers.
-///
-/// # Errors
-/// When the shard is truncated or corrupt, or the store fails.
-pub async fn count_samples(stores: &Stores, object: &Object) -> Result<u64, IndexBuildError> {
-    let bad = |source| match source {
-        TarError::Store(error) => IndexBuildError::Store(error),
-        source => IndexBuildError::BadShard {
-            url: object.url.clone(),
-            source,
-        },
-    };
-    // Members larger than a block are jumped over, and smaller ones come with it.
-    let shard = StoredShard::open(stores, &entry(object, 0), 0).map_err(IndexBuildError::Store)?;
-    let mut reader = SampleReader::new(shard);
-    while reader.next(|_| false).await.map_err(bad)?.is_some() {}
-    Ok(reader.index())
-}
-
 pub(crate) fn entry(object: &Object, samples: u64) -> ShardEntry {
     ShardEntry {
         url: object.url.clone(),
@@ -156,48 +271,6 @@ async fn head(stores: &Stores, url: &str) -> Result<Object, IndexBuildError> {
         StoreError::Missing { url, .. } => IndexBuildError::MissingShard { url },
         other => IndexBuildError::Store(other),
     })
-}
-
-async fn sizes_in(stores: &Stores, folder: &str) -> Result<Sizes, IndexBuildError> {
-    let url = format!("{folder}/sizes.json");
-    let Some(bytes) = stores
-        .read_if_present(&url)
-        .await
-        .map_err(IndexBuildError::Store)?
-    else {
-        return Ok(Sizes::new());
-    };
-    serde_json::from_slice(&bytes).map_err(|error| IndexBuildError::BadCounts {
-        url,
-        reason: format!("it is not a mapping of shard names to sample counts ({error})"),
-    })
-}
-
-/// What img2dataset wrote down of a shard. Its `count` includes the samples that it failed to
-/// fetch, so only `successes` counts.
-async fn successes(stores: &Stores, shard: &str) -> Result<Option<u64>, IndexBuildError> {
-    let Some(stem) = shard.strip_suffix(".tar") else {
-        return Ok(None);
-    };
-    let url = format!("{stem}_stats.json");
-    let Some(bytes) = stores
-        .read_if_present(&url)
-        .await
-        .map_err(IndexBuildError::Store)?
-    else {
-        return Ok(None);
-    };
-    let stats: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
-    match stats
-        .as_ref()
-        .and_then(|stats| stats.get("successes")?.as_u64())
-    {
-        Some(samples) => Ok(Some(samples)),
-        None => {
-            let reason = "it holds no number \"successes\"".to_owned();
-            Err(IndexBuildError::BadCounts { url, reason })
-        }
-    }
 }
 
 /// Folder and name of a URL.

@@ -17,7 +17,7 @@ pub mod text;
 
 pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
 pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
-pub use index::{IndexBuildError, build_index};
+pub use index::{Counting, IndexBuildError, OnProgress, build_index, survey};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
 pub use order::{EpochPlan, Order, Plan, SampleId, Segment, Window};
 pub use store::{Directory, StoreError, Stores};

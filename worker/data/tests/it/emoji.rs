@@ -2,11 +2,13 @@
 
 use crate::shards::{EMOJI, TOKENIZER, batches, config, emoji_index, url, wait};
 use std::collections::BTreeSet;
+use std::sync::Mutex;
 use twinspan_data::Stores;
 use twinspan_data::index::count_samples;
 use twinspan_data::shard::Memory;
 use twinspan_data::tar::SampleReader;
-use twinspan_data::{EvalError, build_index, image, read_captioned, read_classification};
+use twinspan_data::{Counting, EvalError, build_index, image};
+use twinspan_data::{read_captioned, read_classification, survey};
 
 #[test]
 fn counts_from_sizes_are_those_of_a_scan() {
@@ -45,6 +47,31 @@ fn shards_without_counts_are_scanned_and_stats_are_believed() {
         error.contains("00008_stats.json") && error.contains("successes"),
         "{error}"
     );
+}
+
+#[test]
+fn a_scan_compares_what_is_written_and_tells_how_far_it_is() {
+    let folder = tempfile::tempdir().unwrap();
+    for name in ["00007.tar", "00008.tar"] {
+        std::fs::copy(format!("{EMOJI}/train/{name}"), folder.path().join(name)).unwrap();
+    }
+    let sizes = folder.path().join("sizes.json");
+    std::fs::write(&sizes, r#"{"00007.tar": 512, "00008.tar": 111}"#).unwrap();
+    let urls = [format!("{}/", url(folder.path()))];
+    let heard = Mutex::new(Vec::new());
+    let on_progress = |done, total| heard.lock().unwrap().push((done, total));
+    let written = wait(survey(&urls, Counting::Written, &on_progress)).unwrap();
+    assert_eq!((written.index.samples(), written.counted), (623, 0));
+    assert!(written.differences.is_empty());
+    assert_eq!(*heard.lock().unwrap(), [(0, 2), (1, 2), (2, 2)]);
+    let scanned = wait(survey(&urls, Counting::Scan, &on_progress)).unwrap();
+    assert_eq!((scanned.index.samples(), scanned.counted), (624, 2));
+    let [difference] = scanned.differences.as_slice() else {
+        panic!("{:?}", scanned.differences);
+    };
+    assert!(difference.shard.ends_with("00008.tar"));
+    assert!(difference.written_in.ends_with("sizes.json"));
+    assert_eq!((difference.written, difference.counted), (111, 112));
 }
 
 #[test]
