@@ -2,7 +2,7 @@
 
 mod data;
 
-pub use data::{DataArgs, DataTask, IndexArgs};
+pub use data::{DataArgs, DataTask, IndexArgs, InspectArgs};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a checkpoint on a dataset
     Eval(EvalArgs),
-    /// Index shards
+    /// Index and inspect shards
     Data(DataArgs),
     /// Check a run file and report every fault at once
     Validate(ValidateArgs),

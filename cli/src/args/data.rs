@@ -15,6 +15,8 @@ pub struct DataArgs {
 pub enum DataTask {
     /// Count shards, their samples and bytes, and write an index
     Index(IndexArgs),
+    /// Look at samples: sizes of pictures, lengths of captions, what cannot be used
+    Inspect(InspectArgs),
 }
 
 /// `twinspan data index`.
@@ -38,6 +40,30 @@ pub struct IndexArgs {
     /// Count every shard, and compare with what is written beside it
     #[arg(long)]
     pub scan: bool,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `twinspan data inspect`.
+#[derive(Args)]
+#[command(
+    after_help = "Every sample that is looked at is read and decoded as in training.
+
+Examples:
+  twinspan data inspect tests/data/emoji/train/
+  twinspan data inspect 's3://bucket/set/{00000..00099}.tar' --limit 1000 --json"
+)]
+pub struct InspectArgs {
+    /// Shards with braces, or folders and prefixes for all .tar below
+    #[arg(required = true, value_name = "URL")]
+    pub urls: Vec<String>,
+    /// Samples to show
+    #[arg(long, value_name = "N", default_value = "5")]
+    pub samples: u64,
+    /// Samples to look at, at most: the first ones of each shard, by its share of all
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub limit: u64,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

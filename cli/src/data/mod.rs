@@ -1,6 +1,7 @@
 //! `twinspan data`: shards.
 
 mod index;
+mod inspect;
 
 use crate::args::DataTask;
 use crate::exit::{Failure, bad_input};
@@ -12,6 +13,7 @@ use twinspan_types::config::{expand_braces, url_of_path};
 pub fn run(task: &DataTask) -> Result<(), Failure> {
     match task {
         DataTask::Index(args) => index::run(args),
+        DataTask::Inspect(args) => inspect::run(args),
     }
 }
 

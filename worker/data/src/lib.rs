@@ -7,6 +7,7 @@ pub mod audit;
 pub mod dataset;
 pub mod image;
 pub mod index;
+pub mod inspect;
 pub mod loader;
 pub mod order;
 mod random;

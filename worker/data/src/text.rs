@@ -44,6 +44,8 @@ impl std::fmt::Debug for Tokenizer {
 }
 
 impl Tokenizer {
+    /// Token ids of its vocabulary.
+    pub const VOCABULARY: usize = VOCABULARY;
     /// The id of the token before every text.
     pub const START: u32 = 49406;
     /// The id of the token after every text: the largest of all.

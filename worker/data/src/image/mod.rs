@@ -1,7 +1,10 @@
 //! Pictures: decoding, and open_clip's training and evaluation transforms.
 
+mod facts;
 mod transform;
 
+pub(crate) use facts::format;
+pub use facts::{PictureFacts, facts};
 pub use transform::Transformer;
 pub(crate) use transform::augmentation;
 
@@ -54,25 +57,11 @@ pub enum PictureError {
 /// # Errors
 /// When the bytes are no picture, are truncated, or break the format's rules.
 pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
-    let picture = match bytes {
-        [0xff, 0xd8, ..] => jpeg(bytes)?,
-        [0x89, b'P', b'N', b'G', ..] => other(bytes, ImageFormat::Png)?,
-        [
-            b'R',
-            b'I',
-            b'F',
-            b'F',
-            _,
-            _,
-            _,
-            _,
-            b'W',
-            b'E',
-            b'B',
-            b'P',
-            ..,
-        ] => other(bytes, ImageFormat::WebP)?,
-        _ => return Err(PictureError::UnknownFormat),
+    let picture = match format(bytes) {
+        Some("jpg") => jpeg(bytes)?,
+        Some("png") => other(bytes, ImageFormat::Png)?,
+        Some(_) => other(bytes, ImageFormat::WebP)?,
+        None => return Err(PictureError::UnknownFormat),
     };
     match picture.width.min(picture.height) {
         0 => Err(PictureError::Empty),

@@ -5,5 +5,6 @@
 mod audit;
 mod emoji;
 mod faults;
+mod inspect;
 mod shards;
 mod worlds;
