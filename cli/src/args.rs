@@ -2,7 +2,7 @@
 
 mod data;
 
-pub use data::{DataArgs, DataTask, IndexArgs, InspectArgs};
+pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

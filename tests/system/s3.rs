@@ -78,6 +78,9 @@ fn a_run_in_a_bucket_is_the_run_on_files_and_goes_on_after_a_stop() {
     let kept = server.bucket.list("runs/toy/checkpoints");
     let manifests = kept.iter().filter(|path| path.ends_with("manifest.json"));
     assert_eq!(manifests.count(), 2, "keep_last: {kept:?}");
+    let url = format!("s3://{}/runs/toy", server.seaweed.bucket());
+    let (report, whole) = workspace.audit(&url);
+    assert!(whole, "{report}");
     assert!(!workspace.dir.join("runs").exists(), "nothing on files");
 }
 
@@ -122,6 +125,9 @@ fn a_network_that_cuts_delays_and_truncates_reads_changes_no_number() {
     train_through(&server, Plan::rough(7, 128 << 10), &mut workspace);
     assert_eq!(workspace.metric("train/loss"), files.metric("train/loss"));
     assert_eq!(workspace.metric("sample_hash"), files.metric("sample_hash"));
+    workspace.env = server.seaweed.env();
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
 }
 
 #[test]

@@ -89,6 +89,27 @@ fn damaged_samples_are_passed_over_and_recorded_by_key_and_reason() {
     assert!(cut > 5, "{cut} samples of the shard that was cut");
     assert_eq!(result["skipped"], (keys.len() + cut) as u64);
     assert_eq!(workspace.metric("train/loss").len(), 270);
+
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+    let first = &report["epochs"][0];
+    assert_eq!(
+        first["used"].as_u64().map(|used| used + cut as u64 + 4),
+        Some(4208)
+    );
+    // A line that is lost is found.
+    let segments = workspace.run_dir().join("metrics");
+    let segment = std::fs::read_dir(segments).expect("segments").flatten();
+    let segment = segment.map(|entry| entry.path()).min().expect("a segment");
+    let lines = std::fs::read_to_string(&segment).expect("lines");
+    let (first, rest) = lines.split_once('\n').expect("lines");
+    assert!(first.contains("\"step\":1,"), "{first}");
+    std::fs::write(&segment, rest).expect("written");
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(
+        !whole && report["faults"][0]["fault"] == "missing_step",
+        "{report}"
+    );
 }
 
 #[test]

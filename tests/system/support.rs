@@ -76,6 +76,17 @@ impl Workspace {
             .unwrap_or_else(|_| panic!("no JSON result: {errors}"))
     }
 
+    /// The ledger of the run at `url`, as `data audit` prints it, and whether it is whole.
+    pub fn audit(&self, url: &str) -> (Value, bool) {
+        let output = self.output(&["data", "audit", url, "--json"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        let report = serde_json::from_slice(&output.stdout);
+        (
+            report.unwrap_or_else(|_| panic!("no JSON: {errors}")),
+            output.status.success(),
+        )
+    }
+
     /// Starts training in the background.
     pub fn start(&self, arguments: &[&str]) -> Child {
         let all: Vec<&str> = ["train", "run.yaml"]

@@ -13,10 +13,31 @@ pub struct DataArgs {
 /// What `twinspan data` can do.
 #[derive(Subcommand)]
 pub enum DataTask {
+    /// Prove from a run's files that no sample is missing or double
+    Audit(AuditArgs),
     /// Count shards, their samples and bytes, and write an index
     Index(IndexArgs),
     /// Look at samples: sizes of pictures, lengths of captions, what cannot be used
     Inspect(InspectArgs),
+}
+
+/// `twinspan data audit`.
+#[derive(Args)]
+#[command(
+    after_help = "Every epoch's samples are walked in the order that the seed gives; what the steps used must have
+the hash that the ranks wrote down, and what they passed over must be recorded. Reads the headers of
+all shards. Exit code 1 where the ledger has a fault.
+
+Example:
+  twinspan data audit runs/quickstart"
+)]
+pub struct AuditArgs {
+    /// Directory or URL of a run
+    #[arg(value_name = "RUN")]
+    pub run: String,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
 }
 
 /// `twinspan data index`.

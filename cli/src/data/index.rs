@@ -5,6 +5,7 @@ use crate::counter::Counter;
 use crate::eval;
 use crate::exit::{Failure, bad_input, failed, failure};
 use crate::runtime::block_on;
+use crate::say;
 use anyhow::anyhow;
 use indicatif::HumanBytes;
 use serde_json::json;
@@ -18,8 +19,8 @@ pub fn run(args: &IndexArgs) -> Result<(), Failure> {
     let urls = super::urls(&args.urls)?;
     let survey = survey(&urls, args.scan)?;
     match args.json {
-        true => println!("{}", as_json(&survey)),
-        false => println!("{}", eval::table(&rows(&survey))),
+        true => say::result(as_json(&survey))?,
+        false => say::result(eval::table(&rows(&survey)))?,
     }
     check(&survey)?;
     match &args.out {

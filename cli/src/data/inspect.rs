@@ -5,6 +5,7 @@ use crate::counter::Counter;
 use crate::eval;
 use crate::exit::{Failure, failure};
 use crate::runtime::block_on;
+use crate::say;
 use indicatif::HumanBytes;
 use twinspan_data::inspect::{Closeness, Inspection, Shown, Spread};
 
@@ -17,8 +18,8 @@ pub fn run(args: &InspectArgs) -> Result<(), Failure> {
     };
     let inspection = inspect(&urls, closeness)?;
     match args.json {
-        true => println!("{}", serde_json::json!(inspection)),
-        false => println!("{}", eval::table(&rows(&inspection))),
+        true => say::result(serde_json::json!(inspection))?,
+        false => say::result(eval::table(&rows(&inspection)))?,
     }
     Ok(())
 }

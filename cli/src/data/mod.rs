@@ -1,5 +1,6 @@
 //! `twinspan data`: shards.
 
+mod audit;
 mod index;
 mod inspect;
 
@@ -12,6 +13,7 @@ use twinspan_types::config::{expand_braces, url_of_path};
 /// Does one of them.
 pub fn run(task: &DataTask) -> Result<(), Failure> {
     match task {
+        DataTask::Audit(args) => audit::run(args),
         DataTask::Index(args) => index::run(args),
         DataTask::Inspect(args) => inspect::run(args),
     }
