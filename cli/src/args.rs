@@ -2,7 +2,7 @@
 
 mod data;
 
-pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs};
+pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs, PackArgs};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -39,7 +39,7 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a checkpoint on a dataset
     Eval(EvalArgs),
-    /// Index and inspect shards
+    /// Index, inspect and make shards
     Data(DataArgs),
     /// Check a run file and report every fault at once
     Validate(ValidateArgs),

@@ -5,6 +5,7 @@ mod bad_input;
 mod bucket;
 mod checkpoints;
 mod coordinator_away;
+mod data;
 mod processes;
 mod resume;
 mod run;

@@ -1,6 +1,8 @@
 //! `twinspan data`.
 
 use clap::{Args, Subcommand};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
 
 /// `twinspan data`.
 #[derive(Args)]
@@ -19,6 +21,8 @@ pub enum DataTask {
     Index(IndexArgs),
     /// Look at samples: sizes of pictures, lengths of captions, what cannot be used
     Inspect(InspectArgs),
+    /// Make shards of a folder of pictures or a table of paths and captions
+    Pack(PackArgs),
 }
 
 /// `twinspan data audit`.
@@ -85,6 +89,44 @@ pub struct InspectArgs {
     /// Samples to look at, at most: the first ones of each shard, by its share of all
     #[arg(long, value_name = "N", default_value = "10000")]
     pub limit: u64,
+    /// Print JSON
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// `twinspan data pack`.
+#[derive(Args)]
+#[command(
+    after_help = "A folder holds pictures (.jpg .png .jpeg .webp), each with a .txt of the same name beside it. A
+table has a column of picture paths, from the table's own folder, and one of captions. Keys are
+the pictures' names, or running numbers where names are equal or cannot be keys. All is checked
+before anything is written, and the same input makes the same bytes.
+
+Examples:
+  twinspan data pack pictures/ shards/
+  twinspan data pack pairs.csv s3://bucket/set/ --image-column file --caption-column text
+  twinspan data pack pairs.parquet shards/ --shard-samples 1000 --skip-bad"
+)]
+pub struct PackArgs {
+    /// Folder, .csv file or .parquet file
+    pub input: PathBuf,
+    /// Folder or URL to write 00000.tar, ... and sizes.json to
+    pub out: String,
+    /// Samples in a shard
+    #[arg(long, value_name = "N", default_value = "10000")]
+    pub shard_samples: NonZeroU64,
+    /// The table's column of picture paths
+    #[arg(long, value_name = "NAME", default_value = "path")]
+    pub image_column: String,
+    /// The table's column of captions
+    #[arg(long, value_name = "NAME", default_value = "caption")]
+    pub caption_column: String,
+    /// Leave out pictures that do not decode and empty captions, instead of refusing them
+    #[arg(long)]
+    pub skip_bad: bool,
+    /// Replace the shards that are there
+    #[arg(long)]
+    pub overwrite: bool,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

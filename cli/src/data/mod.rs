@@ -3,6 +3,7 @@
 mod audit;
 mod index;
 mod inspect;
+mod pack;
 
 use crate::args::DataTask;
 use crate::exit::{Failure, bad_input};
@@ -16,6 +17,7 @@ pub fn run(task: &DataTask) -> Result<(), Failure> {
         DataTask::Audit(args) => audit::run(args),
         DataTask::Index(args) => index::run(args),
         DataTask::Inspect(args) => inspect::run(args),
+        DataTask::Pack(args) => pack::run(args),
     }
 }
 

@@ -10,6 +10,7 @@ pub mod index;
 pub mod inspect;
 pub mod loader;
 pub mod order;
+pub mod pack;
 mod random;
 pub mod shard;
 pub mod store;

@@ -295,7 +295,7 @@ impl<S: Source> SampleReader<S> {
 
 /// Key and extension of a member as webdataset splits them; nothing for names that it passes over:
 /// `__x__`, below `__x__/`, without a dot, or with nothing before the base name's first dot.
-fn split(name: &str) -> Option<(String, String)> {
+pub(crate) fn split(name: &str) -> Option<(String, String)> {
     let first = name.split('/').next().unwrap_or_default();
     if first.len() >= 4 && first.starts_with("__") && first.ends_with("__") {
         return None;

@@ -6,5 +6,6 @@ mod audit;
 mod emoji;
 mod faults;
 mod inspect;
+mod pack;
 mod shards;
 mod worlds;
