@@ -79,7 +79,7 @@ pub fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say::log(&format!("error: {failure}"));
+            say::log(format!("error: {failure}"));
             ExitCode::from(failure.code())
         }
     }
