@@ -75,6 +75,13 @@ impl StoredShard {
         })
     }
 
+    /// What the block holds from a place on.
+    fn from(&self, start: u64) -> Bytes {
+        let from = start.checked_sub(self.block_start);
+        let from = from.filter(|from| *from < self.block.len() as u64);
+        from.map_or_else(Bytes::new, |from| self.block.slice(from as usize..))
+    }
+
     fn slice(&self, range: &Range<u64>) -> Option<Bytes> {
         let from = range.start.checked_sub(self.block_start)?;
         let to = range.end - self.block_start;
@@ -94,15 +101,19 @@ impl Source for StoredShard {
         if let Some(bytes) = self.slice(&range) {
             return Ok(bytes);
         }
-        // What the last block already holds of the range is fetched again: less than one member
-        // in a block, and the range stays in one piece.
+        // A member across two blocks is the one thing that is copied: nothing is fetched twice.
+        let held = self.from(range.start);
+        let start = range.start + held.len() as u64;
         let end = range
             .end
-            .max((range.start + self.block_bytes).min(self.object.bytes));
-        let block = range.start..end;
-        self.block =
-            store::read_range(self.store.as_ref(), &self.path, &self.object, block).await?;
-        self.block_start = range.start;
-        Ok(self.block.slice(..(range.end - range.start) as usize))
+            .max((start + self.block_bytes).min(self.object.bytes));
+        let block =
+            store::read_range(self.store.as_ref(), &self.path, &self.object, start..end).await?;
+        let rest = block.slice(..(range.end - start) as usize);
+        (self.block, self.block_start) = (block, start);
+        match held.is_empty() {
+            true => Ok(rest),
+            false => Ok([held, rest].concat().into()),
+        }
     }
 }
