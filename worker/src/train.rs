@@ -55,12 +55,16 @@ pub struct Finished {
 /// decisions about the same bytes.
 #[must_use]
 pub fn build_fingerprint() -> String {
-    let target = (std::env::consts::ARCH, std::env::consts::OS);
+    let jpeg = if cfg!(feature = "turbojpeg") {
+        "turbojpeg"
+    } else {
+        "zune-jpeg"
+    };
     format!(
-        "twinspan {} {}-{}",
+        "twinspan {} {}-{} {jpeg}",
         env!("CARGO_PKG_VERSION"),
-        target.0,
-        target.1
+        std::env::consts::ARCH,
+        std::env::consts::OS,
     )
 }
 

@@ -1,6 +1,9 @@
 //! Pictures: decoding, and open_clip's training and evaluation transforms.
 
 mod facts;
+mod jpeg;
+#[cfg(feature = "turbojpeg")]
+mod scaled;
 mod transform;
 
 pub(crate) use facts::format;
@@ -10,10 +13,7 @@ pub(crate) use transform::augmentation;
 
 use ::image::{ImageFormat, ImageReader, Limits};
 use std::io::Cursor;
-use zune_jpeg::JpegDecoder;
-use zune_jpeg::zune_core::bytestream::ZCursor;
-use zune_jpeg::zune_core::colorspace::ColorSpace;
-use zune_jpeg::zune_core::options::DecoderOptions;
+use transform::Crop;
 
 /// Pixels of the largest picture, where Pillow, too, refuses to decode.
 const MOST_PIXELS: u64 = 178_956_970;
@@ -58,7 +58,7 @@ pub enum PictureError {
 /// When the bytes are no picture, are truncated, or break the format's rules.
 pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     let picture = match format(bytes) {
-        Some("jpg") => jpeg(bytes)?,
+        Some("jpg") => jpeg::decode(bytes)?,
         Some("png") => other(bytes, ImageFormat::Png)?,
         Some(_) => other(bytes, ImageFormat::WebP)?,
         None => return Err(PictureError::UnknownFormat),
@@ -69,25 +69,21 @@ pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     }
 }
 
-/// Strict, because the lenient mode paints what is missing of a truncated picture grey.
-fn jpeg(bytes: &[u8]) -> Result<Picture, PictureError> {
-    let corrupt = |error: zune_jpeg::errors::DecodeErrors| PictureError::Corrupt(error.to_string());
-    let side = usize::from(u16::MAX);
-    let options = DecoderOptions::default()
-        .jpeg_set_out_colorspace(ColorSpace::RGB)
-        .set_strict_mode(true)
-        .set_max_width(side)
-        .set_max_height(side);
-    let mut decoder = JpegDecoder::new_with_options(ZCursor::new(bytes), options);
-    decoder.decode_headers().map_err(corrupt)?;
-    let info = decoder.info().ok_or(PictureError::Empty)?;
-    check_size(u64::from(info.width), u64::from(info.height))?;
-    let rgb = decoder.decode().map_err(corrupt)?;
-    Ok(Picture {
-        width: u32::from(info.width),
-        height: u32::from(info.height),
-        rgb,
-    })
+/// Decodes a picture of which a crop is resized to `size`; gives the crop that was chosen by width
+/// and height as it lies in what was decoded.
+fn decode_for_crop(
+    bytes: &[u8],
+    size: u32,
+    choose: impl FnOnce(u32, u32) -> Crop,
+) -> Result<(Picture, Crop), PictureError> {
+    #[cfg(feature = "turbojpeg")]
+    if format(bytes) == Some("jpg") {
+        return scaled::decode_for_crop(bytes, size, choose);
+    }
+    let _ = size;
+    let picture = decode(bytes)?;
+    let crop = choose(picture.width, picture.height);
+    Ok((picture, crop))
 }
 
 fn other(bytes: &[u8], format: ImageFormat) -> Result<Picture, PictureError> {

@@ -18,11 +18,27 @@ pub struct Transformer {
 
 /// A part of a picture in whole pixels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Crop {
-    left: u32,
-    top: u32,
-    width: u32,
-    height: u32,
+pub(super) struct Crop {
+    pub(super) left: u32,
+    pub(super) top: u32,
+    pub(super) width: u32,
+    pub(super) height: u32,
+}
+
+#[cfg(feature = "turbojpeg")]
+impl Crop {
+    /// The same part, to the next whole pixel, of a picture that is `scale` times smaller and has
+    /// this size.
+    pub(super) fn scaled_down(self, scale: u32, width: u32, height: u32) -> Self {
+        let edge = |edge: u32, most: u32| ((edge + scale / 2) / scale).min(most);
+        let (left, top) = (edge(self.left, width - 1), edge(self.top, height - 1));
+        Self {
+            left,
+            top,
+            width: edge(self.left + self.width, width).max(left + 1) - left,
+            height: edge(self.top + self.height, height).max(top + 1) - top,
+        }
+    }
 }
 
 /// The randomness of one sample's augmentation: a function of these three and nothing else, so
@@ -41,20 +57,29 @@ impl Transformer {
         }
     }
 
-    /// `RandomResizedCrop(size, scale=(crop_scale_min, 1), ratio=(3/4, 4/3), BICUBIC)`: a
-    /// `size x size x 3` picture.
+    /// Decodes a picture and takes `RandomResizedCrop(size, scale=(crop_scale_min, 1),
+    /// ratio=(3/4, 4/3), BICUBIC)` of it: a `size x size x 3` picture.
     ///
     /// # Errors
-    /// When the picture's bytes do not fit its size.
+    /// As [`decode`](super::decode).
     pub(crate) fn train(
         &mut self,
-        picture: &Picture,
+        bytes: &[u8],
         crop_scale_min: f64,
         random: &mut Keyed,
     ) -> Result<Vec<u8>, PictureError> {
-        let crop = random_crop(picture.width, picture.height, crop_scale_min, random);
+        let choose = |width, height| random_crop(width, height, crop_scale_min, random);
+        let (picture, crop) = super::decode_for_crop(bytes, self.size, choose)?;
+        self.cropped(&picture, crop)
+    }
+
+    /// Cropped before it is resized: pixels outside do not reach into the filter.
+    pub(super) fn cropped(
+        &mut self,
+        picture: &Picture,
+        crop: Crop,
+    ) -> Result<Vec<u8>, PictureError> {
         let whole = view(picture)?;
-        // Cropped before it is resized: pixels outside do not reach into the filter.
         let part = CroppedImage::new(&whole, crop.left, crop.top, crop.width, crop.height)
             .map_err(|error| PictureError::Corrupt(error.to_string()))?;
         self.resize(&part, ResizeOptions::new())
@@ -161,6 +186,7 @@ fn half_even(number: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use ::image::{ImageFormat, RgbImage};
     use std::collections::BTreeSet;
 
     fn gradient(width: u32, height: u32) -> Picture {
@@ -171,6 +197,16 @@ mod tests {
             height,
             rgb: rgb.collect(),
         }
+    }
+
+    fn encoded(picture: &Picture) -> Vec<u8> {
+        let rgb = picture.rgb.clone();
+        let image = RgbImage::from_raw(picture.width, picture.height, rgb).expect("fits");
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        image
+            .write_to(&mut bytes, ImageFormat::Png)
+            .expect("encodes");
+        bytes.into_inner()
     }
 
     /// Pillow's resampling in floating point: separable, support widened when it shrinks.
@@ -255,9 +291,9 @@ mod tests {
                 9 * 9 * 3
             );
             let mut random = augmentation(0, Epoch(0), "key");
-            let square = transformer
-                .train(&picture, 0.9, &mut random)
-                .expect("resizes");
+            let png = encoded(&picture);
+            let square = transformer.train(&png, 0.9, &mut random);
+            let square = square.expect("resizes");
             assert_eq!(square.len(), 9 * 9 * 3);
         }
     }

@@ -127,9 +127,8 @@ impl Decoder {
         })?;
         let pixels = guarded(SkipReason::CorruptImage, || {
             let mut random = augmentation(self.seed, epoch, key);
-            let picture = image::decode(picture)?;
             self.transformer
-                .train(&picture, self.crop_scale_min, &mut random)
+                .train(picture, self.crop_scale_min, &mut random)
         });
         if pixels.is_err() {
             // A panic may have left its buffers half-way.
