@@ -54,7 +54,9 @@ optimizer: {{lr: 1e-3, warmup: 2}}
         .build()
         .expect("a runtime");
     let index = runtime
-        .block_on(twinspan_data::index::build_index(&config.data.train))
+        .block_on(twinspan_data::index::build_index(
+            &config.data.sources[0].urls,
+        ))
         .expect("the emoji shards");
     Case {
         config,
@@ -114,6 +116,7 @@ impl Case {
             lane_group: self.config.data.lane_group,
             lanes: lanes.lanes_of(rank).collect(),
             cursors: vec![Cursor::default(); self.config.data.lanes as usize],
+            quarantines: Vec::new(),
             samples_per_lane: self.config.samples_per_lane(),
             start: Step(0),
             image_size: 64,
@@ -127,7 +130,7 @@ impl Case {
     }
 
     fn initial(&self) -> TrainState {
-        TrainState::initial(&self.clip, self.config.seed, self.config.data.lanes)
+        TrainState::initial(&self.clip, self.config.seed, self.config.streams())
     }
 
     /// Trains with as many ranks as there are collectives.
@@ -242,7 +245,7 @@ fn samples(batch: LocalBatch) -> LocalSamples {
         ids: batch.keys.iter().map(SampleKey::identity).collect(),
         pixels: batch.pixels,
         captions: batch.captions,
-        lane_ends: batch.cursors,
+        ends: batch.cursors,
         key_hash: batch.key_hash,
     }
 }

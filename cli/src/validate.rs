@@ -8,7 +8,6 @@ use crate::runtime::block_on;
 use crate::say;
 use anyhow::{Context, anyhow};
 use std::path::Path;
-use twinspan_data::Counting;
 use twinspan_model::config::ModelConfig;
 use twinspan_types::{ConfigError, Index, RunConfig, WorldSize};
 
@@ -99,14 +98,20 @@ pub fn with_workers(mut config: RunConfig, workers: Option<u32>) -> Result<RunCo
 pub fn check(config: RunConfig) -> Result<Checked, Failure> {
     let counter = Counter::new("shards counted");
     let on_progress = |done, total| counter.show(done, total);
-    let index = block_on(twinspan_data::survey(
-        &config.data.train,
-        Counting::Written,
+    let sources = &config.data.sources;
+    let given_up = block_on(twinspan_coordinator::given_up(&config.url()))?.map_err(bad_input)?;
+    let index = block_on(twinspan_data::index_sources(
+        sources,
+        &given_up,
         &on_progress,
-    ))?
-    .context("data.train")
-    .map_err(bad_input)?
-    .index;
+    ))?;
+    let index = index.map_err(|(number, error)| {
+        let place = match sources.len() {
+            1 => "data.train".to_owned(),
+            _ => format!("data.sources[{number}]"),
+        };
+        bad_input(anyhow::Error::new(error).context(place))
+    })?;
     index
         .check_batch(config.data.lanes, config.train.global_batch)
         .map_err(bad_input)?;

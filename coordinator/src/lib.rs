@@ -10,7 +10,7 @@ mod segments;
 mod service;
 
 pub use error::CoordinatorError;
-pub use record::{Trained, read_run, trained};
+pub use record::{Trained, given_up, read_run, trained};
 pub use run_dir::latest_checkpoint;
 pub use twinspan_coordinator_core::Outcome;
 

@@ -1,11 +1,11 @@
 //! What a run has written down, read by those who look at it from outside.
 
-use crate::run_dir::{kept, manifest, stored_config};
+use crate::run_dir::{kept, manifest, quarantines, stored_config, stored_index};
 use crate::{CoordinatorError, log, segments};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use twinspan_data::{Directory, Order, RunFiles, Stores};
-use twinspan_types::{Index, RunConfig, Step};
+use twinspan_types::{RunConfig, ShardEntry, Step};
 
 /// What a run has come to, over all its starts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,17 +50,8 @@ pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
 /// There is no run, a file is damaged, or the store fails.
 pub async fn read_run(url: &str) -> Result<(RunConfig, RunFiles), CoordinatorError> {
     let files = Directory::open(&Stores::default(), url)?;
-    let config = stored_config(&files)
-        .await?
-        .ok_or_else(|| CoordinatorError::NoRun {
-            url: url.to_owned(),
-        })?;
-    let bytes = files.read("index.json").await?.unwrap_or_default();
-    let index: Index =
-        serde_json::from_slice(&bytes).map_err(|error| CoordinatorError::Corrupt {
-            path: files.url_of("index.json"),
-            what: error.to_string(),
-        })?;
+    let config = stored_config(&files).await?.ok_or_else(|| no_run(url))?;
+    let index = stored_index(&files).await?.ok_or_else(|| no_run(url))?;
     let records = log::replay(&files).await?;
     let mut checkpoints = Vec::new();
     for name in kept(&records) {
@@ -76,9 +67,36 @@ pub async fn read_run(url: &str) -> Result<(RunConfig, RunFiles), CoordinatorErr
             shuffle_window: config.data.shuffle_window,
         },
         samples_per_lane: config.samples_per_lane(),
+        quarantines: quarantines(&records),
         steps: segments::sample_hashes(&files, &records).await?,
         skips: segments::skips(&files, &records, Step(u64::MAX)).await?,
         checkpoints,
     };
     Ok((config, run))
+}
+
+/// The shards that the run at `url` has given up, as its index has them; none where there is no
+/// run.
+///
+/// # Errors
+/// A file is damaged, or the store fails.
+pub async fn given_up(url: &str) -> Result<Vec<ShardEntry>, CoordinatorError> {
+    let files = Directory::open(&Stores::default(), url)?;
+    let quarantines = quarantines(&log::replay(&files).await?);
+    let Some(index) = stored_index(&files)
+        .await?
+        .filter(|_| !quarantines.is_empty())
+    else {
+        return Ok(Vec::new());
+    };
+    let shards = quarantines
+        .iter()
+        .filter_map(|one| index.shards.get(one.shard.index()));
+    Ok(shards.cloned().collect())
+}
+
+fn no_run(url: &str) -> CoordinatorError {
+    CoordinatorError::NoRun {
+        url: url.to_owned(),
+    }
 }

@@ -10,7 +10,7 @@ use twinspan_data::{Directory, Stores};
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{
-    CheckpointName, Fact, Generation, Index, LogRecord, Manifest, RunConfig, Skip, Step,
+    CheckpointName, Fact, Generation, Index, LogRecord, Manifest, Quarantine, RunConfig, Skip, Step,
 };
 
 /// Longest wait for a coordinator that may own the run.
@@ -85,6 +85,7 @@ impl RunDir {
             skips: crate::segments::skips(&files, &records, start).await?,
             latest,
             kept,
+            quarantines: quarantines(&records),
         };
         Ok((Self { files, log }, Found::Open(recovered)))
     }
@@ -115,6 +116,18 @@ pub async fn stored_config(files: &Directory) -> Result<Option<RunConfig>, Coord
     })
 }
 
+/// The index that a directory's run was begun with; none where there is no run.
+pub async fn stored_index(files: &Directory) -> Result<Option<Index>, CoordinatorError> {
+    let Some(bytes) = files.read("index.json").await? else {
+        return Ok(None);
+    };
+    let parsed = serde_json::from_slice(&bytes);
+    parsed.map(Some).map_err(|error| CoordinatorError::Corrupt {
+        path: files.url_of("index.json"),
+        what: error.to_string(),
+    })
+}
+
 /// A directory that holds a run must hold this one.
 async fn check_identity(
     files: &Directory,
@@ -139,15 +152,12 @@ async fn check_identity(
         });
         return Err(another(told.collect::<Vec<_>>().join(", ")));
     }
-    if let Some(bytes) = files.read("index.json").await? {
-        let stored: Option<Index> = serde_json::from_slice(&bytes).ok();
-        if stored.is_none_or(|stored| stored != *index) {
-            return Err(another(
-                "index: a shard's size, count or etag has changed since".to_owned(),
-            ));
-        }
+    match stored_index(files).await? {
+        Some(stored) if stored != *index => Err(another(
+            "index: a shard's size, count or etag has changed since".to_owned(),
+        )),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
 /// A value short enough for a line.
@@ -193,6 +203,16 @@ fn highest_generation(records: &[LogRecord]) -> Generation {
         _ => None,
     });
     formed.max().unwrap_or_default()
+}
+
+/// Shards that were given up.
+pub fn quarantines(records: &[LogRecord]) -> Vec<Quarantine> {
+    let facts = records.iter().map(|record| &record.fact);
+    let quarantines = facts.filter_map(|fact| match fact {
+        Fact::ShardQuarantined(quarantine) => Some(quarantine.clone()),
+        _ => None,
+    });
+    quarantines.collect()
 }
 
 /// Committed checkpoints that were not retired, in the order of their records.

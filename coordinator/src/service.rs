@@ -8,7 +8,7 @@ use twinspan_proto::convert::{ConvertError, join_response};
 use twinspan_proto::status::to_status;
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_server::Coordinator;
-use twinspan_types::{Fence, Leave, PartsStored, Report, ServiceError, Step};
+use twinspan_types::{Fence, Leave, PartsStored, Quarantine, Report, ServiceError, Step};
 
 /// What the handlers share.
 pub struct Service {
@@ -95,6 +95,15 @@ impl Coordinator for Service {
         let parts = decoded(PartsStored::try_from(call.into_inner()))?;
         let response = self.ask(Request::PartsStored(parts)).await?;
         answered!(response, Response::Parts { committed } => v1::ReportPartsResponse { committed })
+    }
+
+    async fn quarantine(
+        &self,
+        call: Call<v1::QuarantineRequest>,
+    ) -> Result<Reply<v1::QuarantineResponse>, Status> {
+        let (fence, quarantine) = decoded(<(Fence, Quarantine)>::try_from(call.into_inner()))?;
+        let response = self.ask(Request::Quarantine(fence, quarantine)).await?;
+        answered!(response, Response::Quarantine { recorded } => v1::QuarantineResponse { recorded })
     }
 
     async fn leave(

@@ -11,4 +11,5 @@ mod resume;
 mod run;
 mod s3;
 mod skips;
+mod sources;
 mod support;

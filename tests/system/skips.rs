@@ -1,6 +1,6 @@
 //! Samples that cannot be used are passed over and recorded; too many of them stop the run.
 
-use crate::support::{EMOJI, Workspace};
+use crate::support::{EMOJI, Workspace, copy_shards};
 use serde_json::Value;
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -32,11 +32,7 @@ fn members(tar: &[u8], extension: &str) -> Vec<(String, usize, usize)> {
 /// The emoji shards in a folder of their own: pictures and a caption of the first one damaged, and
 /// the end of the last one cut off. Gives the keys that were damaged.
 fn damaged_shards(folder: &Path) -> BTreeSet<String> {
-    std::fs::create_dir(folder).expect("a folder");
-    for entry in std::fs::read_dir(format!("{EMOJI}/train")).expect("the emoji shards") {
-        let path = entry.expect("an entry").path();
-        std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("copied");
-    }
+    copy_shards(folder);
     let first = folder.join("00000.tar");
     let mut tar = std::fs::read(&first).expect("a shard");
     let mut keys = BTreeSet::new();

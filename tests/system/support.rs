@@ -106,6 +106,22 @@ impl Workspace {
         metric(&text, name)
     }
 
+    /// Waits until the run's log holds a fact of this kind.
+    pub fn wait_for_record(&self, fact: &str) {
+        let start = Instant::now();
+        let holds = || {
+            let records = std::fs::read_dir(self.run_dir().join("log"));
+            let mut records = records.into_iter().flatten().flatten();
+            records.any(|record| {
+                std::fs::read_to_string(record.path()).is_ok_and(|text| text.contains(fact))
+            })
+        };
+        while !holds() {
+            assert!(start.elapsed() < BOUND, "no {fact} in the log in time");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
     /// Waits until there is a checkpoint of a later step than `before`: the processes that write it
     /// are in the middle of their work.
     pub fn wait_for_checkpoint_after(&self, before: Option<u64>) {
@@ -164,6 +180,15 @@ checkpoint: {{every_steps: 10, keep_last: 2}}
 cluster: {{workers: 2, heartbeat_timeout: 2s, step_timeout: 20s, join_timeout: 30s}}
 "
     )
+}
+
+/// The emoji shards in a folder of their own.
+pub fn copy_shards(folder: &Path) {
+    std::fs::create_dir(folder).expect("a folder");
+    for entry in std::fs::read_dir(format!("{EMOJI}/train")).expect("the emoji shards") {
+        let path = entry.expect("an entry").path();
+        std::fs::copy(&path, folder.join(path.file_name().expect("a name"))).expect("copied");
+    }
 }
 
 /// Waits for a child's end and collects what it printed.

@@ -17,14 +17,14 @@ pub struct TrainState {
     pub step: Step,
     /// The generation that committed it.
     pub generation: Generation,
-    /// Every lane's position after it, by lane.
+    /// Every stream's position after it, by stream.
     pub cursors: Vec<Cursor>,
 }
 
 impl TrainState {
     /// The state before the first step.
     #[must_use]
-    pub fn initial(clip: &Clip, seed: u64, lanes: u32) -> Self {
+    pub fn initial(clip: &Clip, seed: u64, streams: u32) -> Self {
         let params = clip.params.init(seed);
         Self {
             moments: Moments::zeros(params.len()),
@@ -32,7 +32,7 @@ impl TrainState {
             buffers: clip.buffers.init(),
             step: Step(0),
             generation: Generation(0),
-            cursors: vec![Cursor::default(); lanes as usize],
+            cursors: vec![Cursor::default(); streams as usize],
         }
     }
 }

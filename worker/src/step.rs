@@ -9,7 +9,7 @@ use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, le
 use twinspan_model::towers::{BatchNorm, Clip, ImageForward, TextForward, Weights};
 use twinspan_model::{Device, Tensor, TensorData};
 use twinspan_session::{Session, Tally, Vote};
-use twinspan_types::{Cursor, Directive, LaneId, Phase, RunConfig};
+use twinspan_types::{Cursor, Directive, Phase, RunConfig, StreamId};
 
 /// One rank's part of a global batch, decoded.
 pub struct LocalSamples {
@@ -20,7 +20,7 @@ pub struct LocalSamples {
     /// A number for each sample, equal for equal samples.
     pub ids: Vec<u64>,
     /// Where the rank's lanes stand after the batch.
-    pub lane_ends: Vec<(LaneId, Cursor)>,
+    pub ends: Vec<(StreamId, Cursor)>,
     /// Sum of the hashes of the samples' keys.
     pub key_hash: u64,
 }
@@ -143,10 +143,10 @@ impl<'r> Stepper<'r> {
         let vote = Vote {
             finite: loss.is_finite() && grad_norm.is_finite(),
             directive,
-            lane_ends: batch.lane_ends.clone(),
+            ends: batch.ends.clone(),
             sample_hash: batch.key_hash,
         };
-        let tally = Tally::count(&exchange.vote(&vote)??, self.config.data.lanes)?;
+        let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
 
         let lr = learning_rate(&self.config.optimizer, state.step, self.config.train.steps);
         self.commit(state, &tally, lr, grad_norm, &batch_stats);

@@ -9,14 +9,16 @@ use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, Collective, RingConfig, RingListener, TcpRing};
-use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Tokenizer};
+use twinspan_data::{
+    Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, StoreError, Tokenizer,
+};
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Ended, Joined, Outcome, Session, SessionConfig, SessionError};
 use twinspan_types::{
-    CheckpointName, Directive, Index, Nonce, Phase, Rank, RunConfig, Step, StepMetrics, StepReport,
-    World,
+    CheckpointName, Directive, Index, Nonce, Phase, Quarantine, Rank, RunConfig, ShardEntry,
+    ShardId, Step, StepMetrics, StepReport, World,
 };
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
@@ -121,7 +123,7 @@ fn train(
     watch(session, &ring);
     let mut state = match &world.restore {
         Some(directory) => restore(&storage, directory, &clip)?,
-        None => TrainState::initial(&clip, config.seed, config.data.lanes),
+        None => TrainState::initial(&clip, config.seed, config.streams()),
     };
     state.generation = world.generation;
     ring.barrier()?;
@@ -137,9 +139,8 @@ fn train(
             source: error,
         }
     })?;
-    let loader = Loader::start(loader_config(
-        session, &clip, config, &world, rank, index, threads,
-    )?)?;
+    let loading = loader_config(session, &clip, config, &world, rank, index, threads)?;
+    let loader = Loader::start(loading.clone())?;
     std::thread::scope(|scope| {
         Loop {
             session,
@@ -149,6 +150,7 @@ fn train(
             world: &world,
             rank,
             exchange,
+            loading,
             loader,
             boundary: Boundary::new(config),
             upload: None,
@@ -167,6 +169,8 @@ struct Loop<'r, 's> {
     world: &'r World,
     rank: Rank,
     exchange: Exchange,
+    /// What the loader was started with.
+    loading: LoaderConfig,
     loader: Loader,
     boundary: Boundary,
     upload: Option<ScopedJoinHandle<'s, Result<(), WorkerError>>>,
@@ -184,7 +188,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
         while state.step < self.config.train.steps {
             let begun = Instant::now();
             self.session.set_phase(Phase::DataWait);
-            let batch = self.next_batch()?;
+            let batch = self.next_batch(&state)?;
             let data_time = begun.elapsed();
             let skips = batch.skips.clone();
             let samples = local_samples(batch);
@@ -211,11 +215,16 @@ impl<'r: 's, 's> Loop<'r, 's> {
     }
 
     /// Waits for the step's batch in slices, so that the end of the run ends the wait.
-    fn next_batch(&mut self) -> Result<LocalBatch, WorkerError> {
-        let begun = Instant::now();
+    fn next_batch(&mut self, state: &TrainState) -> Result<LocalBatch, WorkerError> {
+        let mut begun = Instant::now();
         loop {
             let (step, what) = match self.loader.next_batch(LISTEN_EVERY) {
                 Err(LoaderError::TimedOut { step, what, .. }) => (step, what),
+                Err(LoaderError::Unreadable { shard, source }) => {
+                    self.give_up(shard, &source, state)?;
+                    begun = Instant::now();
+                    continue;
+                }
                 batch => return Ok(batch?),
             };
             if let Some(Ended { failed, reason }) = self.session.ended() {
@@ -226,6 +235,43 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 return Err(LoaderError::TimedOut { step, waited, what }.into());
             }
         }
+    }
+
+    /// Has a shard passed over from the committed positions on, and reads on from there.
+    fn give_up(
+        &mut self,
+        shard: ShardId,
+        reason: &StoreError,
+        state: &TrainState,
+    ) -> Result<(), WorkerError> {
+        let index = &self.loading.index;
+        let source = index.source_of(shard);
+        let streams = self
+            .loading
+            .lanes
+            .iter()
+            .map(|lane| index.stream(*lane, source));
+        let ShardEntry { url, samples, .. } = index.shard(shard).clone();
+        let quarantine = Quarantine {
+            shard,
+            url,
+            samples,
+            reason: reason.to_string(),
+            from: streams
+                .map(|stream| (stream, state.cursors[stream.index()]))
+                .collect(),
+        };
+        self.session.quarantine(&quarantine, COMMIT_TIMEOUT)?;
+        let Quarantine { url, reason, .. } = &quarantine;
+        tracing::warn!(
+            "{url} cannot be read and is passed over from step {} on: {reason}",
+            state.step.next()
+        );
+        self.loading.quarantines.push(quarantine);
+        self.loading.cursors.clone_from(&state.cursors);
+        self.loading.start = state.step;
+        self.loader = Loader::start(self.loading.clone())?;
+        Ok(())
     }
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank
@@ -336,7 +382,7 @@ fn local_samples(batch: LocalBatch) -> LocalSamples {
         ids: batch.keys.iter().map(SampleKey::identity).collect(),
         pixels: batch.pixels,
         captions: batch.captions,
-        lane_ends: batch.cursors,
+        ends: batch.cursors,
         key_hash: batch.key_hash,
     }
 }
@@ -393,6 +439,7 @@ fn loader_config(
         lanes: world.lanes.lanes_of(rank).collect(),
         lane_group: config.data.lane_group,
         cursors: world.cursors.clone(),
+        quarantines: world.quarantines.clone(),
         samples_per_lane: config.samples_per_lane(),
         start: world.start,
         image_size: clip.config.vision.image_size() as u32,

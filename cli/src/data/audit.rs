@@ -21,7 +21,7 @@ pub fn run(args: &AuditArgs) -> Result<(), Failure> {
     let counter = Counter::new("shards read");
     let total = files.index.shards.len() as u64;
     let mut read = 0;
-    let keys = block_on(Keys::read(&files.index, || {
+    let keys = block_on(Keys::read(&files, || {
         read += 1;
         counter.show(read, total);
     }))?;
@@ -44,13 +44,25 @@ fn describe(url: &str, report: &AuditReport) -> String {
         ("samples used".to_owned(), report.used.to_string()),
         ("samples skipped".to_owned(), report.skipped.to_string()),
     ];
+    if report.unproven > 0 {
+        let what = format!(
+            "{}: they used a quarantined shard's samples",
+            report.unproven
+        );
+        rows.push(("steps that cannot be proved".to_owned(), what));
+    }
+    let mixed = report.epochs.iter().any(|epoch| epoch.source.0 > 0);
     for epoch in &report.epochs {
+        let name = match mixed {
+            true => format!("source {}, epoch {}", epoch.source, epoch.epoch),
+            false => format!("epoch {}", epoch.epoch),
+        };
         let state = match epoch.left() {
             0 => "every sample once".to_owned(),
             left => format!("{left} still to come"),
         };
         rows.push((
-            format!("epoch {}", epoch.epoch),
+            name,
             format!(
                 "{} of {} used, {} skipped: {state}",
                 epoch.used, epoch.samples, epoch.skipped

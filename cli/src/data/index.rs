@@ -36,7 +36,7 @@ fn survey(urls: &[String], scan: bool) -> Result<Survey, Failure> {
     };
     let counter = Counter::new("shards counted");
     let on_progress = |done, total| counter.show(done, total);
-    block_on(twinspan_data::survey(urls, counting, &on_progress))?
+    block_on(twinspan_data::survey(urls, counting, &[], &on_progress))?
         .map_err(|error| failure(error.is_bad_input(), error))
 }
 

@@ -67,8 +67,8 @@ impl Attempts {
             ));
         }
         if stored.cursors.len() != world.cursors.len() {
-            let (got, lanes) = (stored.cursors.len(), world.cursors.len());
-            return Err(format!("{got} cursors for {lanes} lanes"));
+            let (got, streams) = (stored.cursors.len(), world.cursors.len());
+            return Err(format!("{got} cursors for {streams} streams"));
         }
         if stored.step < world.start {
             return Err(format!(

@@ -10,7 +10,7 @@ pub(crate) struct Checkpoints {
     policy: CheckpointConfig,
     /// What exists, in the order of the records.
     kept: Vec<CheckpointName>,
-    /// Every lane's position at the last of them.
+    /// Every stream's position at the last of them.
     latest_cursors: Vec<Cursor>,
     /// All parts stored; manifest or record still on the way. With whether all ranks leave after.
     underway: Vec<(Manifest, bool)>,
@@ -37,12 +37,12 @@ impl Checkpoints {
         self.kept.last().copied()
     }
 
-    /// Every lane's position at the latest checkpoint, by lane; all at the start when there is
+    /// Every stream's position at the latest checkpoint, by stream; all at the start when there is
     /// none.
-    pub(crate) fn cursors(&self, lanes: u32) -> Vec<Cursor> {
+    pub(crate) fn cursors(&self, streams: u32) -> Vec<Cursor> {
         match self.latest() {
             Some(_) => self.latest_cursors.clone(),
-            None => vec![Cursor::default(); lanes as usize],
+            None => vec![Cursor::default(); streams as usize],
         }
     }
 

@@ -3,7 +3,7 @@
 use std::time::Duration;
 use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
-    CheckpointName, Generation, Manifest, RunConfig, Skip, Step, Term, WorldSize,
+    CheckpointName, Generation, Manifest, Quarantine, RunConfig, Skip, Step, Term, WorldSize,
 };
 
 /// The numbers of a run that its decisions depend on.
@@ -17,8 +17,10 @@ pub struct CoreConfig {
     pub global_batch: u32,
     /// Steps of the whole run.
     pub total_steps: Step,
-    /// Streams that the dataset is cut into.
+    /// Lanes that the dataset is cut into.
     pub lanes: u32,
+    /// Positions that make up a place in the data: one for every lane and source.
+    pub streams: u32,
     /// Lanes that are dealt together.
     pub lane_group: u32,
     /// Workers that a world is formed of.
@@ -47,6 +49,7 @@ impl CoreConfig {
             global_batch: config.train.global_batch,
             total_steps: config.train.steps,
             lanes: config.data.lanes,
+            streams: config.streams(),
             lane_group: config.data.lane_group,
             workers: config.cluster.workers,
             checkpoint: config.checkpoint.clone(),
@@ -72,4 +75,6 @@ pub struct Recovered {
     pub kept: Vec<CheckpointName>,
     /// Samples that were passed over up to the latest checkpoint.
     pub skips: Vec<Skip>,
+    /// Shards that were given up, by any term.
+    pub quarantines: Vec<Quarantine>,
 }

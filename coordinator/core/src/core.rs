@@ -8,6 +8,7 @@ use crate::entropy::Entropy;
 use crate::message::{Action, Event, Outcome};
 use crate::orders::Orders;
 use crate::progress::Progress;
+use crate::quarantine::Quarantines;
 use crate::roster::{Presence, Roster, Seat};
 use crate::skips::SkipLedger;
 use crate::watch::{Lost, Watch};
@@ -37,6 +38,7 @@ pub struct Core {
     pub(crate) roster: Roster,
     pub(crate) progress: Progress,
     pub(crate) skips: SkipLedger,
+    pub(crate) quarantines: Quarantines,
     pub(crate) checkpoints: Checkpoints,
     pub(crate) orders: Orders,
     pub(crate) run: Run,
@@ -58,7 +60,10 @@ impl Core {
             latest,
             kept,
             skips,
+            quarantines,
         } = recovered;
+        let mut skips = SkipLedger::new(config.max_skip_fraction, config.dataset_samples, skips);
+        quarantines.iter().for_each(|shard| skips.quarantine(shard));
         let start = latest
             .as_ref()
             .map(|manifest| manifest.name.step)
@@ -72,7 +77,8 @@ impl Core {
             watch: Watch::new(config.heartbeat_timeout, now),
             roster: Roster::new(term, config.workers),
             progress: Progress::from(start),
-            skips: SkipLedger::new(config.max_skip_fraction, config.dataset_samples, skips),
+            skips,
+            quarantines: Quarantines::new(quarantines),
             checkpoints: Checkpoints::new(config.checkpoint.clone(), kept, latest),
             orders: Orders::new(term),
             run: Run::Waiting {
@@ -194,6 +200,7 @@ impl Core {
         let CoreConfig {
             lanes,
             lane_group,
+            streams,
             workers,
             ..
         } = self.config;
@@ -208,7 +215,8 @@ impl Core {
             lanes: LaneTable::deal(lanes, lane_group, workers),
             start,
             restore: latest.map(|name| name.directory()),
-            cursors: self.checkpoints.cursors(lanes),
+            cursors: self.checkpoints.cursors(streams),
+            quarantines: self.quarantines.logged().to_vec(),
             token: self.entropy.nonce(),
             directive: self.orders.checkpoint_after(start, &self.config, attempt),
         };
@@ -345,7 +353,7 @@ impl Core {
         }
     }
 
-    fn log(&mut self, fact: Fact) {
+    pub(crate) fn log(&mut self, fact: Fact) {
         self.writes += 1;
         self.actions.push(Action::Log(fact));
     }
@@ -406,6 +414,7 @@ impl Core {
             Fact::CheckpointRetired { name } => {
                 self.actions.push(Action::RemoveCheckpoint(name));
             }
+            Fact::ShardQuarantined(quarantine) => self.quarantines.logged_now(quarantine),
             Fact::RunEnded { step } => {
                 let checkpoint = self.checkpoints.latest();
                 self.finish(Outcome::Ended { step, checkpoint });

@@ -13,6 +13,7 @@ mod entropy;
 mod message;
 mod orders;
 mod progress;
+mod quarantine;
 mod requests;
 mod roster;
 mod skips;

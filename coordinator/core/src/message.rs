@@ -1,8 +1,8 @@
 //! What goes into a core and what comes out.
 
 use twinspan_types::{
-    CheckpointName, Fact, Fence, Generation, Join, Joined, Leave, Manifest, PartsStored, Report,
-    ReportReply, RunStatus, ServiceError, Skip, Step, StepReport, WorldState,
+    CheckpointName, Fact, Fence, Generation, Join, Joined, Leave, Manifest, PartsStored,
+    Quarantine, Report, ReportReply, RunStatus, ServiceError, Skip, Step, StepReport, WorldState,
 };
 
 /// Tells the caller which request a reply answers.
@@ -44,6 +44,8 @@ pub enum Request {
     Report(Report),
     /// A rank's files of a checkpoint are in the store.
     PartsStored(PartsStored),
+    /// To pass over a shard that the rank cannot read.
+    Quarantine(Fence, Quarantine),
     /// To go.
     Leave(Leave),
     /// To checkpoint and stop the run.
@@ -67,6 +69,11 @@ pub enum Response {
     Parts {
         /// Whether its manifest and record are in the store.
         committed: bool,
+    },
+    /// To [`Request::Quarantine`].
+    Quarantine {
+        /// Whether it is in the log.
+        recorded: bool,
     },
     /// To [`Request::Leave`].
     Left,

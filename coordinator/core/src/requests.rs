@@ -3,10 +3,11 @@
 use crate::active::{Run, Stage};
 use crate::core::Core;
 use crate::message::{Action, Request, Response};
+use crate::quarantine::Known;
 use crate::roster::{Presence, Seat};
 use twinspan_types::{
-    CheckpointName, Ended, Fence, Generation, Join, Leave, LeaveOutcome, PartsStored, Report,
-    ReportReply, ServiceError, Step, WorldState,
+    CheckpointName, Ended, Fact, Fence, Generation, Join, Leave, LeaveOutcome, PartsStored,
+    Quarantine, Report, ReportReply, ServiceError, Step, WorldState,
 };
 
 /// Steps that a lease reaches beyond the step that a rank has committed, at the least: before the
@@ -21,6 +22,7 @@ impl Core {
             Request::ExtendLease(fence, step) => self.extend_lease(&fence, step),
             Request::Report(report) => self.report(report),
             Request::PartsStored(stored) => self.parts_stored(stored),
+            Request::Quarantine(fence, quarantine) => self.quarantine(&fence, quarantine),
             Request::Leave(leave) => self.leave(leave),
             Request::Stop => {
                 self.stop();
@@ -149,6 +151,29 @@ impl Core {
             stored.map_err(|detail| ServiceError::Invalid { detail })?;
         }
         Ok(Response::Parts { committed: false })
+    }
+
+    /// Logs a quarantine unless the run has given up too much by it; then it fails.
+    fn quarantine(
+        &mut self,
+        fence: &Fence,
+        quarantine: Quarantine,
+    ) -> Result<Response, ServiceError> {
+        let seat = self.hear_rank(fence)?;
+        let known = self.quarantines.known(&quarantine);
+        if known == Known::No {
+            self.skips.quarantine(&quarantine);
+            if let Some(excess) = self.skips.excess() {
+                let Quarantine { url, reason, .. } = quarantine;
+                let rank = seat.rank();
+                self.fail(format!("rank {rank} cannot read {url}: {reason}. {excess}"));
+            } else {
+                self.quarantines.begin(quarantine.clone());
+                self.log(Fact::ShardQuarantined(quarantine));
+            }
+        }
+        let recorded = known == Known::Logged;
+        Ok(Response::Quarantine { recorded })
     }
 
     fn leave(&mut self, leave: Leave) -> Result<Response, ServiceError> {

@@ -1,7 +1,7 @@
 //! Samples that could not be used, and when they are too many.
 
-use std::collections::BTreeSet;
-use twinspan_types::{Epoch, LaneId, Skip};
+use std::collections::{BTreeMap, BTreeSet};
+use twinspan_types::{Epoch, LaneId, Quarantine, Skip};
 
 /// How many skipped samples a failure names.
 const NAMED: usize = 20;
@@ -15,6 +15,8 @@ pub(crate) struct SkipLedger {
     /// A sample that is met again in a later epoch counts once.
     samples: BTreeSet<(String, String)>,
     first: Vec<Skip>,
+    /// Samples of the shards that were given up, and why they were, by URL.
+    quarantined: BTreeMap<String, (u64, String)>,
 }
 
 impl SkipLedger {
@@ -25,9 +27,23 @@ impl SkipLedger {
             met: BTreeSet::new(),
             samples: BTreeSet::new(),
             first: Vec::new(),
+            quarantined: BTreeMap::new(),
         };
         ledger.accept(known);
         ledger
+    }
+
+    /// Notes a shard none of whose samples will be used any more.
+    pub(crate) fn quarantine(&mut self, shard: &Quarantine) {
+        let Quarantine {
+            url,
+            samples,
+            reason,
+            ..
+        } = shard;
+        self.samples.retain(|(skipped, _)| skipped != url);
+        self.quarantined
+            .insert(url.clone(), (*samples, reason.clone()));
     }
 
     /// Notes skips and returns those that were not known.
@@ -41,7 +57,10 @@ impl SkipLedger {
             {
                 continue;
             }
-            if self.samples.insert(sample) && self.first.len() < NAMED {
+            if !self.quarantined.contains_key(&sample.0)
+                && self.samples.insert(sample)
+                && self.first.len() < NAMED
+            {
                 self.first.push(skip.clone());
             }
             fresh.push(skip);
@@ -51,7 +70,8 @@ impl SkipLedger {
 
     /// Samples that could not be used.
     pub(crate) fn count(&self) -> u64 {
-        self.samples.len() as u64
+        let quarantined = self.quarantined.values().map(|(samples, _)| samples);
+        self.samples.len() as u64 + quarantined.sum::<u64>()
     }
 
     /// Why the run cannot go on, if too many samples were skipped: their number and the first.
@@ -67,6 +87,9 @@ impl SkipLedger {
             self.dataset_samples,
             self.max_fraction
         );
+        for (shard, (samples, why)) in &self.quarantined {
+            reason.push_str(&format!("\n  {shard}: all {samples} of it: {why}"));
+        }
         for skip in &self.first {
             let Skip {
                 shard,

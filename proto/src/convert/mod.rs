@@ -1,5 +1,6 @@
 //! Wire messages to vocabulary and back. What a message must hold and does not is named.
 
+mod quarantine;
 mod reports;
 mod requests;
 mod status;

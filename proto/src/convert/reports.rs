@@ -92,6 +92,7 @@ impl From<SkipReason> for v1::SkipReason {
             SkipReason::CorruptImage => Self::CorruptImage,
             SkipReason::UndecodableText => Self::UndecodableText,
             SkipReason::TruncatedShard => Self::TruncatedShard,
+            SkipReason::QuarantinedShard => Self::QuarantinedShard,
         }
     }
 }
@@ -103,6 +104,7 @@ fn skip_reason(value: i32) -> Result<SkipReason, ConvertError> {
         Ok(v1::SkipReason::CorruptImage) => Ok(SkipReason::CorruptImage),
         Ok(v1::SkipReason::UndecodableText) => Ok(SkipReason::UndecodableText),
         Ok(v1::SkipReason::TruncatedShard) => Ok(SkipReason::TruncatedShard),
+        Ok(v1::SkipReason::QuarantinedShard) => Ok(SkipReason::QuarantinedShard),
         Ok(v1::SkipReason::Unspecified) | Err(_) => Err(ConvertError::Unknown {
             field: "Skip.reason",
             value,
@@ -184,6 +186,7 @@ mod tests {
             SkipReason::CorruptImage,
             SkipReason::UndecodableText,
             SkipReason::TruncatedShard,
+            SkipReason::QuarantinedShard,
         ];
         for known in reasons {
             assert_eq!(skip_reason(v1::SkipReason::from(known).into()), Ok(known));

@@ -1,6 +1,6 @@
 //! Worlds, cursors and directives.
 
-use super::{ConvertError, all, required};
+use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{
     CheckpointOrder, Cursor, Directive, Epoch, Generation, LaneTable, Member, Nonce, Rank, Step,
@@ -82,6 +82,7 @@ impl From<World> for v1::World {
             cursors: all(world.cursors),
             token: world.token.0,
             directive: Some(world.directive.into()),
+            quarantines: all(world.quarantines),
         }
     }
 }
@@ -100,6 +101,7 @@ impl TryFrom<v1::World> for World {
             cursors: all(wire.cursors),
             token: Nonce(wire.token),
             directive: required(wire.directive, "World.directive")?.into(),
+            quarantines: try_all(wire.quarantines)?,
         })
     }
 }
@@ -107,7 +109,7 @@ impl TryFrom<v1::World> for World {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinspan_types::WorldSize;
+    use twinspan_types::{Quarantine, ShardId, StreamId, WorldSize};
 
     fn world() -> World {
         let member = |n: u32| Member {
@@ -128,6 +130,13 @@ mod tests {
                 };
                 12
             ],
+            quarantines: vec![Quarantine {
+                shard: ShardId(4),
+                url: "s3://b/4.tar".to_owned(),
+                samples: 9,
+                reason: "gone".to_owned(),
+                from: vec![(StreamId(3), Cursor::default())],
+            }],
             token: Nonce(u64::MAX),
             directive: Directive {
                 term: Term(3),

@@ -65,6 +65,14 @@ number!(
     LaneId(u32)
 );
 number!(
+    /// One source's part of a lane: `lane * sources + source`.
+    StreamId(u32)
+);
+number!(
+    /// A source's place in `data.sources`.
+    SourceId(u32)
+);
+number!(
     /// A shard's place in the index.
     ShardId(u32)
 );

@@ -8,6 +8,7 @@ mod directive;
 mod ids;
 mod index;
 mod manifest;
+mod quarantine;
 mod record;
 mod report;
 mod rpc;
@@ -16,10 +17,12 @@ mod world;
 pub use config::{ConfigError, Fault, RunConfig};
 pub use directive::{CheckpointOrder, Directive};
 pub use ids::{
-    Epoch, Generation, LaneId, Nonce, Rank, SessionSecret, ShardId, Step, Term, WorkerId, WorldSize,
+    Epoch, Generation, LaneId, Nonce, Rank, SessionSecret, ShardId, SourceId, Step, StreamId, Term,
+    WorkerId, WorldSize,
 };
-pub use index::{Index, IndexError, ShardEntry};
+pub use index::{Index, IndexError, ShardEntry, SourceEntry};
 pub use manifest::{CheckpointName, MANIFEST_VERSION, Manifest, Part};
+pub use quarantine::Quarantine;
 pub use record::{Fact, LogRecord};
 pub use report::{Phase, Skip, SkipReason, StepMetrics, StepReport};
 pub use rpc::{

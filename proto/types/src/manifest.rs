@@ -53,7 +53,7 @@ pub struct Manifest {
     pub world_size: WorldSize,
     /// The run's seed.
     pub seed: u64,
-    /// Every lane's position at the step, by lane.
+    /// Every stream's position at the step, by stream.
     pub cursors: Vec<Cursor>,
     /// The files, by name.
     pub parts: Vec<Part>,

@@ -1,6 +1,6 @@
 //! Durable facts: what the coordinator's log holds, one record a file, written put-if-absent.
 
-use crate::{CheckpointName, Generation, LaneTable, Member, Nonce, Step, Term};
+use crate::{CheckpointName, Generation, LaneTable, Member, Nonce, Quarantine, Step, Term};
 use serde::{Deserialize, Serialize};
 
 /// `log/00000042.json`.
@@ -46,6 +46,8 @@ pub enum Fact {
         /// Which one.
         name: CheckpointName,
     },
+    /// A shard cannot be read and is passed over from now on.
+    ShardQuarantined(Quarantine),
     /// The run reached its last step.
     RunEnded {
         /// That step.

@@ -51,7 +51,7 @@ pub struct StepReport {
     pub step: Step,
     /// Its metrics.
     pub metrics: StepMetrics,
-    /// Every lane's position after it, by lane.
+    /// Every stream's position after it, by stream.
     pub cursors: Vec<Cursor>,
     /// Hash of the keys of all samples of the global batch, the same in every world.
     pub sample_hash: u64,
@@ -90,4 +90,6 @@ pub enum SkipReason {
     UndecodableText,
     /// The shard ends before the sample that the index counts.
     TruncatedShard,
+    /// The shard cannot be read any more.
+    QuarantinedShard,
 }

@@ -114,7 +114,7 @@ pub struct PartsStored {
     pub attempt: Nonce,
     /// The files.
     pub parts: Vec<Part>,
-    /// Every lane's position at the step, by lane.
+    /// Every stream's position at the step, by stream.
     pub cursors: Vec<Cursor>,
 }
 

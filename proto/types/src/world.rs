@@ -1,14 +1,16 @@
 //! Who trains together, and who reads which lane.
 
-use crate::{Directive, Epoch, Generation, LaneId, Nonce, Rank, Step, Term, WorkerId, WorldSize};
+use crate::{
+    Directive, Epoch, Generation, LaneId, Nonce, Quarantine, Rank, Step, Term, WorkerId, WorldSize,
+};
 use serde::{Deserialize, Serialize};
 
-/// A lane's position: everything before it has been passed, used or not.
+/// A stream's position: everything before it has been passed, used or not.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Cursor {
     /// The pass over the dataset.
     pub epoch: Epoch,
-    /// Samples passed in that epoch's piece of the lane, in shuffled order.
+    /// Samples passed in that epoch's piece of the source, in shuffled order.
     pub passed: u64,
 }
 
@@ -84,8 +86,10 @@ pub struct World {
     pub start: Step,
     /// The checkpoint directory that holds that step, relative to the run; none at step 0.
     pub restore: Option<String>,
-    /// Every lane's position at that step, by lane.
+    /// Every stream's position at that step, by stream.
     pub cursors: Vec<Cursor>,
+    /// Shards that are passed over, and from where on.
+    pub quarantines: Vec<Quarantine>,
     /// What the data plane's handshakes must carry.
     pub token: Nonce,
     /// The order in force when it starts.

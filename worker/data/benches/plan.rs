@@ -5,7 +5,7 @@
 use peak_alloc::PeakAlloc;
 use std::time::Instant;
 use twinspan_data::{Order, Plan};
-use twinspan_types::{Epoch, Index, LaneId, ShardEntry};
+use twinspan_types::{Epoch, Index, LaneId, ShardEntry, SourceId};
 
 #[global_allocator]
 static ALLOCATOR: PeakAlloc = PeakAlloc;
@@ -21,9 +21,7 @@ fn main() {
         bytes: 300 << 20,
         etag: None,
     });
-    let index = Index {
-        shards: shards.collect(),
-    };
+    let index = Index::of_one_source(shards.collect());
     let order = Order {
         seed: 0,
         lanes: LANES,
@@ -33,7 +31,7 @@ fn main() {
     ALLOCATOR.reset_peak_usage();
     let begun = Instant::now();
     let plan = Plan::new(&index, order).expect("enough samples");
-    let epoch = plan.epoch(Epoch(3));
+    let epoch = plan.source(SourceId(0)).epoch(Epoch(3));
     let planned = begun.elapsed();
     // What a world of one rank asks for next: every lane's first window.
     let windows: usize = (0..LANES)

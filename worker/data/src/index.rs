@@ -11,7 +11,8 @@ use futures::{StreamExt, TryStreamExt};
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use twinspan_types::{Index, ShardEntry};
+use twinspan_types::config::DataSource;
+use twinspan_types::{Index, ShardEntry, SourceEntry};
 
 /// Shards that are looked at at once.
 const AT_ONCE: usize = 16;
@@ -119,12 +120,13 @@ impl IndexBuildError {
 /// # Errors
 /// As [`survey`].
 pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
-    let survey = survey(urls, Counting::Written, &|_, _| {}).await?;
+    let survey = survey(urls, Counting::Written, &[], &|_, _| {}).await?;
     Ok(survey.index)
 }
 
 /// Indexes shard URLs and prefixes (URLs ending in `/`, for all `*.tar` below by name), in the
-/// order given. `on_progress` hears of each shard whose samples are known.
+/// order given. Shards that are `given_up` are not looked at: they are what they were.
+/// `on_progress` hears of each shard whose samples are known.
 ///
 /// Counts come from the `sizes.json` beside a shard, else from img2dataset's `successes` in
 /// `<shard>_stats.json`, else from a scan of the shard's headers.
@@ -134,16 +136,21 @@ pub async fn build_index(urls: &[String]) -> Result<Index, IndexBuildError> {
 pub async fn survey(
     urls: &[String],
     counting: Counting,
+    given_up: &[ShardEntry],
     on_progress: OnProgress<'_>,
 ) -> Result<Survey, IndexBuildError> {
     let stores = &Stores::default();
-    let objects = find(stores, urls).await?;
+    let given_up = &GivenUp::new(given_up);
+    let objects = find(stores, urls, given_up).await?;
     let folders = &sizes_of(stores, &objects).await?;
 
     let (done, total) = (AtomicU64::new(0), objects.len() as u64);
     on_progress(0, total);
     let looks = objects.iter().map(async |object| {
-        let look = look(stores, folders, object, counting).await?;
+        let look = match given_up.shard(&object.url) {
+            Some(shard) => Look::unseen(shard.clone()),
+            None => look(stores, folders, object, counting).await?,
+        };
         on_progress(done.fetch_add(1, Ordering::Relaxed) + 1, total);
         Ok(look)
     });
@@ -155,10 +162,37 @@ pub async fn survey(
     let differences = looks.iter().filter_map(Look::difference).collect();
     let shards = looks.into_iter().map(|look| look.shard).collect();
     Ok(Survey {
-        index: Index { shards },
+        index: Index::of_one_source(shards),
         counted,
         differences,
     })
+}
+
+/// Indexes a run's sources, one after the other, with the written counts. Where no weights are
+/// given, a source weighs as much as it has samples.
+///
+/// # Errors
+/// As [`survey`], with the number of the source.
+pub async fn index_sources(
+    sources: &[DataSource],
+    given_up: &[ShardEntry],
+    on_progress: OnProgress<'_>,
+) -> Result<Index, (usize, IndexBuildError)> {
+    let mut index = Index {
+        sources: Vec::new(),
+        shards: Vec::new(),
+    };
+    for (number, source) in sources.iter().enumerate() {
+        let survey = survey(&source.urls, Counting::Written, given_up, on_progress).await;
+        let found = survey.map_err(|error| (number, error))?.index;
+        index.sources.push(SourceEntry {
+            shards: u32::try_from(found.shards.len()).unwrap_or(u32::MAX),
+            weight: source.weight.unwrap_or(found.samples() as f64),
+            captions: source.captions.clone(),
+        });
+        index.shards.extend(found.shards);
+    }
+    Ok(index)
 }
 
 /// What is known of one shard's samples.
@@ -168,7 +202,49 @@ struct Look {
     counted: Option<u64>,
 }
 
+/// Shards that a run has given up, by URL.
+struct GivenUp<'s>(BTreeMap<&'s str, &'s ShardEntry>);
+
+impl<'s> GivenUp<'s> {
+    fn new(shards: &'s [ShardEntry]) -> Self {
+        let by_url = shards.iter().map(|shard| (shard.url.as_str(), shard));
+        Self(by_url.collect())
+    }
+
+    fn shard(&self, url: &str) -> Option<&ShardEntry> {
+        self.0.get(url).copied()
+    }
+
+    /// Puts those below a prefix back where they stood in its list.
+    fn put_back(&self, prefix: &str, objects: &mut Vec<Object>) {
+        objects.retain(|object| self.shard(&object.url).is_none());
+        let below = self
+            .0
+            .values()
+            .filter(|shard| shard.url.starts_with(prefix));
+        objects.extend(below.map(|shard| object(shard)));
+        objects.sort_by(|a, b| a.url.cmp(&b.url));
+    }
+}
+
+fn object(shard: &ShardEntry) -> Object {
+    Object {
+        url: shard.url.clone(),
+        bytes: shard.bytes,
+        etag: shard.etag.clone(),
+    }
+}
+
 impl Look {
+    /// A shard that is taken as it was.
+    fn unseen(shard: ShardEntry) -> Self {
+        Self {
+            shard,
+            written: None,
+            counted: None,
+        }
+    }
+
     fn difference(&self) -> Option<CountDiffers> {
         let (written, counted) = (self.written.as_ref()?, self.counted?);
         (written.samples != counted).then(|| CountDiffers {
@@ -207,18 +283,27 @@ async fn look(
 }
 
 /// The objects behind URLs and prefixes, in the order given.
-async fn find(stores: &Stores, urls: &[String]) -> Result<Vec<Object>, IndexBuildError> {
+async fn find(
+    stores: &Stores,
+    urls: &[String],
+    given_up: &GivenUp<'_>,
+) -> Result<Vec<Object>, IndexBuildError> {
     if urls.is_empty() {
         return Err(IndexBuildError::NoUrls);
     }
     let mut objects = Vec::new();
     for url in urls.iter().filter(|url| url.ends_with('/')) {
-        objects.push((url, shards_below(stores, url).await?));
+        let mut below = shards_below(stores, url).await?;
+        given_up.put_back(url, &mut below);
+        objects.push((url, below));
     }
     let below: BTreeMap<&String, Vec<Object>> = objects.into_iter().collect();
     let heads = urls.iter().map(async |url| match below.get(url) {
         Some(objects) => Ok(objects.clone()),
-        None => Ok(vec![head(stores, url).await?]),
+        None => match given_up.shard(url) {
+            Some(shard) => Ok(vec![object(shard)]),
+            None => Ok(vec![head(stores, url).await?]),
+        },
     });
     let objects: Vec<Vec<Object>> = futures::stream::iter(heads)
         .buffered(AT_ONCE)

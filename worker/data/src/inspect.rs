@@ -66,7 +66,9 @@ pub async fn inspect(
     closeness: Closeness,
     on_progress: OnProgress<'_>,
 ) -> Result<Inspection, InspectError> {
-    let index = survey(urls, Counting::Written, &|_, _| {}).await?.index;
+    let index = survey(urls, Counting::Written, &[], &|_, _| {})
+        .await?
+        .index;
     let parts = parts(&index, closeness);
     let total: u64 = parts.iter().map(|part| part.samples).sum();
     let looker = &Looker {
@@ -131,9 +133,7 @@ mod tests {
             bytes: 1,
             etag: None,
         };
-        let index = Index {
-            shards: vec![shard(100), shard(0), shard(300), shard(1)],
-        };
+        let index = Index::of_one_source(vec![shard(100), shard(0), shard(300), shard(1)]);
         let planned = |limit, shown| {
             let parts = parts(&index, Closeness { limit, shown });
             let plan = parts.into_iter().map(|part| (part.samples, part.shown));

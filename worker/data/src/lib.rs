@@ -19,8 +19,8 @@ pub mod text;
 
 pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
 pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
-pub use index::{Counting, IndexBuildError, OnProgress, build_index, survey};
+pub use index::{Counting, IndexBuildError, OnProgress, build_index, index_sources, survey};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
-pub use order::{EpochPlan, Order, Plan, SampleId, Segment, Window};
+pub use order::{EpochPlan, Mix, Order, Plan, SampleId, Segment, SourcePlan, Window};
 pub use store::{Directory, StoreError, Stores};
 pub use text::{TextError, Tokenizer};

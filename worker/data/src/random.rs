@@ -50,8 +50,14 @@ impl Keyed {
     }
 }
 
+/// The first 64 bits of [`digest`].
+pub(crate) fn first_word(domain: &str, numbers: &[u64], text: &str) -> u64 {
+    let [a, b, c, d, e, f, g, h, ..] = digest(domain, numbers, text);
+    u64::from_le_bytes([a, b, c, d, e, f, g, h])
+}
+
 /// SHA-256 of a domain, numbers and a text, so that no two keys meet.
-pub(crate) fn digest(domain: &str, numbers: &[u64], text: &str) -> [u8; 32] {
+fn digest(domain: &str, numbers: &[u64], text: &str) -> [u8; 32] {
     let mut hash = Sha256::new();
     hash.update(b"twinspan 1");
     hash.update((domain.len() as u64).to_le_bytes());

@@ -15,8 +15,8 @@ use tonic::{Response, Status};
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{
-    CheckpointName, Cursor, Directive, Nonce, Part, Phase, Rank, RunConfig, Skip, Step, StepReport,
-    WorkerId, World,
+    CheckpointName, Cursor, Directive, Nonce, Part, Phase, Quarantine, Rank, RunConfig, Skip, Step,
+    StepReport, WorkerId, World,
 };
 
 pub(crate) type Client = CoordinatorClient<Channel>;
@@ -303,6 +303,39 @@ impl Session {
                     call: "ReportParts",
                     waited: timeout,
                     last: format!("checkpoint {name} was not committed"),
+                });
+            }
+            std::thread::sleep(COMMIT_POLL);
+        }
+    }
+
+    /// Asks that a shard be passed over until that is in the log.
+    ///
+    /// # Errors
+    /// It was not logged within `timeout`, the run ended, or the coordinator is out of reach.
+    pub fn quarantine(&self, shard: &Quarantine, timeout: Duration) -> Result<(), SessionError> {
+        let start = Instant::now();
+        loop {
+            let asked = shard.clone();
+            let response = self.ask("Quarantine", move |mut client, fence| {
+                let request = v1::QuarantineRequest {
+                    fence: Some(fence),
+                    quarantine: Some(asked.clone().into()),
+                };
+                async move { client.quarantine(request).await }
+            })?;
+            if response.recorded {
+                return Ok(());
+            }
+            if let Some(Ended { failed, reason }) = self.ended() {
+                return Err(SessionError::Ended { failed, reason });
+            }
+            if start.elapsed() > timeout {
+                return Err(SessionError::Unreachable {
+                    url: self.link.url.clone(),
+                    call: "Quarantine",
+                    waited: timeout,
+                    last: format!("the quarantine of {} was not logged", shard.url),
                 });
             }
             std::thread::sleep(COMMIT_POLL);

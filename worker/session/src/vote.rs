@@ -2,7 +2,7 @@
 
 use prost::Message;
 use twinspan_proto::v1;
-use twinspan_types::{Cursor, Directive, LaneId};
+use twinspan_types::{Cursor, Directive, StreamId};
 
 /// What one rank says.
 #[derive(Debug, Clone, PartialEq)]
@@ -11,8 +11,8 @@ pub struct Vote {
     pub finite: bool,
     /// The highest directive that it has seen.
     pub directive: Directive,
-    /// Where its lanes stand after the step.
-    pub lane_ends: Vec<(LaneId, Cursor)>,
+    /// Where its lanes' streams stand after the step.
+    pub ends: Vec<(StreamId, Cursor)>,
     /// Sum of the hashes of its samples' keys.
     pub sample_hash: u64,
 }
@@ -24,7 +24,7 @@ pub struct Tally {
     pub finite: bool,
     /// The highest directive that any rank has seen.
     pub directive: Directive,
-    /// Every lane's position after the step, by lane.
+    /// Every stream's position after the step, by stream.
     pub cursors: Vec<Cursor>,
     /// Hash of the keys of all samples of the global batch.
     pub sample_hash: u64,
@@ -36,11 +36,11 @@ pub enum VoteError {
     /// Bytes that are no vote.
     #[error("a peer's vote cannot be read: {0}; use the same build on all ranks")]
     Unreadable(String),
-    /// A lane that nobody, or more than one rank, reported.
-    #[error("lane {lane} was read by {owners} ranks in one step; it must be exactly one")]
-    Lane {
-        /// The lane.
-        lane: LaneId,
+    /// A stream that nobody, or more than one rank, reported.
+    #[error("stream {stream} was read by {owners} ranks in one step; it must be exactly one")]
+    Stream {
+        /// The stream.
+        stream: StreamId,
         /// How many ranks reported it.
         owners: usize,
     },
@@ -50,14 +50,11 @@ impl Vote {
     /// The vote as bytes for the data plane.
     #[must_use]
     pub fn encode(&self) -> Vec<u8> {
-        let lane_ends = self.lane_ends.iter().map(|(lane, end)| v1::LaneEnd {
-            lane: lane.0,
-            end: Some((*end).into()),
-        });
+        let ends = self.ends.iter().copied().map(Into::into);
         v1::Vote {
             finite: self.finite,
             directive: Some(self.directive.into()),
-            lane_ends: lane_ends.collect(),
+            ends: ends.collect(),
             sample_hash: self.sample_hash,
         }
         .encode_to_vec()
@@ -71,42 +68,40 @@ impl Vote {
         let unreadable = |what: &str| VoteError::Unreadable(what.to_owned());
         let wire = v1::Vote::decode(bytes).map_err(|error| unreadable(&error.to_string()))?;
         let directive = wire.directive.ok_or_else(|| unreadable("no directive"))?;
-        let lane_ends = wire.lane_ends.into_iter().map(|lane_end| {
-            let end = lane_end
-                .end
-                .ok_or_else(|| unreadable("a lane without its end"))?;
-            Ok((LaneId(lane_end.lane), end.into()))
+        let ends = wire.ends.into_iter().map(|end| {
+            let end = <(StreamId, Cursor)>::try_from(end);
+            end.map_err(|error| unreadable(&error.to_string()))
         });
         Ok(Self {
             finite: wire.finite,
             directive: directive.into(),
-            lane_ends: lane_ends.collect::<Result<_, VoteError>>()?,
+            ends: ends.collect::<Result<_, VoteError>>()?,
             sample_hash: wire.sample_hash,
         })
     }
 }
 
 impl Tally {
-    /// Counts all ranks' votes over `lanes` lanes.
+    /// Counts all ranks' votes over `streams` streams.
     ///
     /// # Errors
-    /// When a lane was not reported by exactly one rank.
-    pub fn count(votes: &[Vote], lanes: u32) -> Result<Self, VoteError> {
-        let mut cursors = vec![Cursor::default(); lanes as usize];
-        let mut owners = vec![0_usize; lanes as usize];
-        for (lane, end) in votes.iter().flat_map(|vote| &vote.lane_ends) {
-            let Some(owner_count) = owners.get_mut(lane.index()) else {
-                return Err(VoteError::Lane {
-                    lane: *lane,
+    /// When a stream was not reported by exactly one rank.
+    pub fn count(votes: &[Vote], streams: u32) -> Result<Self, VoteError> {
+        let mut cursors = vec![Cursor::default(); streams as usize];
+        let mut owners = vec![0_usize; streams as usize];
+        for (stream, end) in votes.iter().flat_map(|vote| &vote.ends) {
+            let Some(owner_count) = owners.get_mut(stream.index()) else {
+                return Err(VoteError::Stream {
+                    stream: *stream,
                     owners: 0,
                 });
             };
             *owner_count += 1;
-            cursors[lane.index()] = *end;
+            cursors[stream.index()] = *end;
         }
-        for (lane, owners) in (0..).map(LaneId).zip(owners) {
+        for (stream, owners) in (0..).map(StreamId).zip(owners) {
             if owners != 1 {
-                return Err(VoteError::Lane { lane, owners });
+                return Err(VoteError::Stream { stream, owners });
             }
         }
         let directives = votes.iter().map(|vote| vote.directive);
@@ -128,7 +123,7 @@ mod tests {
     use super::*;
     use twinspan_types::{CheckpointOrder, Epoch, Nonce, Step, Term};
 
-    fn vote(lanes: &[u32], sequence: u64, finite: bool) -> Vote {
+    fn vote(streams: &[u32], sequence: u64, finite: bool) -> Vote {
         let end = Cursor {
             epoch: Epoch(2),
             passed: 7,
@@ -142,7 +137,7 @@ mod tests {
                 checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
                 stop: true,
             },
-            lane_ends: lanes.iter().map(|lane| (LaneId(*lane), end)).collect(),
+            ends: streams.iter().map(|id| (StreamId(*id), end)).collect(),
             sample_hash: u64::MAX - 1,
         }
     }
@@ -162,20 +157,20 @@ mod tests {
     }
 
     #[test]
-    fn a_lane_with_two_owners_or_none_is_an_error() {
+    fn a_stream_with_two_owners_or_none_is_an_error() {
         let error = |votes: &[Vote]| Tally::count(votes, 3).expect_err("must not fit");
-        let (twice, none) = (LaneId(1), LaneId(2));
+        let (twice, none) = (StreamId(1), StreamId(2));
         assert_eq!(
             error(&[vote(&[0, 1], 1, true), vote(&[1, 2], 1, true)]),
-            VoteError::Lane {
-                lane: twice,
+            VoteError::Stream {
+                stream: twice,
                 owners: 2
             }
         );
         assert_eq!(
             error(&[vote(&[0, 1], 1, true)]),
-            VoteError::Lane {
-                lane: none,
+            VoteError::Stream {
+                stream: none,
                 owners: 0
             }
         );

@@ -22,6 +22,7 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         global_batch: 64,
         total_steps: Step(total_steps),
         lanes: LANES,
+        streams: LANES,
         lane_group: 1,
         workers: WorldSize(workers),
         checkpoint: CheckpointConfig {
@@ -65,6 +66,7 @@ impl Rig {
             latest: None,
             kept: Vec::new(),
             skips: Vec::new(),
+            quarantines: Vec::new(),
         };
         Self {
             core: Core::new(config.clone(), recovered, [1; 32], Duration::ZERO),
@@ -90,6 +92,7 @@ impl Rig {
     pub fn restart(&mut self) {
         self.term = self.term.next();
         let mut kept: Vec<CheckpointName> = Vec::new();
+        let mut quarantines = Vec::new();
         let mut generation = Generation(0);
         for fact in &self.log {
             match fact {
@@ -98,6 +101,7 @@ impl Rig {
                 } => generation = *formed,
                 Fact::CheckpointCommitted { name, .. } => kept.push(*name),
                 Fact::CheckpointRetired { name } => kept.retain(|known| known != name),
+                Fact::ShardQuarantined(quarantine) => quarantines.push(quarantine.clone()),
                 Fact::TermOpened { .. } | Fact::RunEnded { .. } => {}
             }
         }
@@ -108,6 +112,7 @@ impl Rig {
             latest,
             kept,
             skips: Vec::new(),
+            quarantines,
         };
         let seed = [u8::try_from(self.term.0 % 251).unwrap(); 32];
         self.core = Core::new(self.config.clone(), recovered, seed, self.now);
@@ -258,7 +263,10 @@ impl Rig {
                     "a record before its manifest"
                 );
             }
-            Fact::TermOpened { .. } | Fact::CheckpointRetired { .. } | Fact::RunEnded { .. } => {}
+            Fact::TermOpened { .. }
+            | Fact::CheckpointRetired { .. }
+            | Fact::ShardQuarantined(_)
+            | Fact::RunEnded { .. } => {}
         }
     }
 

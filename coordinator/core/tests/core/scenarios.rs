@@ -4,8 +4,8 @@ use crate::rig::{LANES, Rig, TIMEOUT, Worker, config, step_report};
 use std::time::Duration;
 use twinspan_coordinator_core::{Event, Outcome, Request, Response};
 use twinspan_types::{
-    Directive, Epoch, Fact, LaneId, Leave, LeaveOutcome, Nonce, ReportReply, ServiceError, Skip,
-    SkipReason, Step, WorldSize, WorldState,
+    Cursor, Directive, Epoch, Fact, LaneId, Leave, LeaveOutcome, Nonce, Quarantine, ReportReply,
+    ServiceError, ShardId, Skip, SkipReason, Step, StreamId, WorldSize, WorldState,
 };
 
 struct Crew {
@@ -430,6 +430,85 @@ fn skips_beyond_the_allowed_share_fail_the_run_with_the_list() {
         ended.reason
     );
     assert_eq!(crew.rig.skips.len(), 21, "recorded once each");
+}
+
+fn quarantine(samples: u64, passed: u64) -> Quarantine {
+    let from = Cursor {
+        epoch: Epoch(0),
+        passed,
+    };
+    Quarantine {
+        shard: ShardId(3),
+        url: "s3://b/3.tar".to_owned(),
+        samples,
+        reason: "it does not exist".to_owned(),
+        from: vec![(StreamId(1), from)],
+    }
+}
+
+#[test]
+fn a_quarantine_is_known_when_its_record_is_logged_and_outlives_a_restart() {
+    let mut crew = Crew::at_work(1, 100, 50);
+    let fence = crew.workers[0].fence.clone();
+    let ask = |rig: &mut Rig, quarantine| {
+        let request = Request::Quarantine(fence.clone(), quarantine);
+        rig.ask(request)
+            .map(|response| response == Response::Quarantine { recorded: true })
+    };
+    assert_eq!(ask(&mut crew.rig, quarantine(4, 9)), Ok(false));
+    assert_eq!(
+        ask(&mut crew.rig, quarantine(4, 9)),
+        Ok(false),
+        "asked again"
+    );
+    crew.rig.complete_writes();
+    for (passed, recorded) in [(9, true), (12, true), (5, false)] {
+        assert_eq!(
+            ask(&mut crew.rig, quarantine(4, passed)),
+            Ok(recorded),
+            "from {passed}"
+        );
+    }
+    crew.rig.complete_writes();
+    let is_quarantine = |fact: &&Fact| matches!(fact, Fact::ShardQuarantined(_));
+    assert_eq!(crew.rig.log.iter().filter(is_quarantine).count(), 2);
+
+    crew.rig.restart();
+    let mut worker = Worker::new(7);
+    worker.join(&mut crew.rig).unwrap();
+    crew.rig.complete_writes();
+    match worker.get_world(&mut crew.rig).unwrap() {
+        WorldState::Formed(world) => {
+            assert_eq!(world.quarantines, [quarantine(4, 9), quarantine(4, 5)]);
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_shard_too_large_to_give_up_fails_the_run_by_name() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    let fence = crew.workers[1].fence.clone();
+    let request = Request::Quarantine(fence, quarantine(11, 0));
+    assert_eq!(
+        crew.rig.ask(request).unwrap(),
+        Response::Quarantine { recorded: false }
+    );
+    let ended = crew.report(0, 1, Vec::new()).ended.unwrap();
+    for part in [
+        "rank 1 cannot read s3://b/3.tar: it does not exist",
+        "11 of 100 samples could not be used",
+        "data.max_skip_fraction",
+    ] {
+        assert!(ended.reason.contains(part), "{}", ended.reason);
+    }
+    assert!(
+        !crew
+            .rig
+            .log
+            .iter()
+            .any(|fact| matches!(fact, Fact::ShardQuarantined(_)))
+    );
 }
 
 #[test]

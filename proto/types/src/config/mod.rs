@@ -1,14 +1,17 @@
 //! The run file: YAML in, a checked [`RunConfig`] or every fault at once out.
 
+mod captions;
+mod data;
 mod parse;
 mod reader;
 mod sections;
 
+pub use captions::Captions;
 pub use parse::expand_braces;
 pub use parse::url_of_path;
 pub use sections::{
-    CheckpointConfig, ClusterConfig, DataConfig, EvalConfig, OptimizerConfig, RunConfig, Schedule,
-    TrainConfig,
+    CheckpointConfig, ClusterConfig, DataConfig, DataSource, EvalConfig, OptimizerConfig,
+    RunConfig, Schedule, TrainConfig,
 };
 
 use std::fmt;

@@ -1,9 +1,10 @@
 //! From a file's text to a [`RunConfig`].
 
-use super::reader::{BELOW_ONE, FRACTION, Faults, NOT_NEGATIVE, POSITIVE, Section};
+use super::data::data;
+use super::reader::{BELOW_ONE, Faults, NOT_NEGATIVE, POSITIVE, Section};
 use super::{
-    CheckpointConfig, ClusterConfig, ConfigError, DataConfig, EvalConfig, OptimizerConfig,
-    RunConfig, Schedule, TrainConfig, parse_yaml,
+    CheckpointConfig, ClusterConfig, ConfigError, EvalConfig, OptimizerConfig, RunConfig, Schedule,
+    TrainConfig, parse_yaml,
 };
 use crate::{Step, WorldSize};
 use serde_json::Value;
@@ -47,12 +48,12 @@ impl RunConfig {
 }
 
 /// Where relative paths start.
-struct Folder<'p>(&'p Path);
+pub(super) struct Folder<'p>(&'p Path);
 
 impl Folder<'_> {
     /// An absolute URL of a path; URLs stay as they are. A folder's ends in a slash, whether the
     /// path does or not.
-    fn url(&self, path: &str) -> String {
+    pub(super) fn url(&self, path: &str) -> String {
         if path.contains("://") {
             return path.to_owned();
         }
@@ -140,61 +141,6 @@ fn model(top: &mut Section<'_>, folder: &Folder<'_>) -> Value {
         Some(other) => fault(format!("{other} is neither a path nor a mapping")),
         None => fault("is missing; give for example model: models/quickstart.json".to_owned()),
     }
-}
-
-fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
-    let patterns = match section.take("train") {
-        Some(Value::String(pattern)) => vec![pattern],
-        Some(Value::Array(patterns)) => {
-            let texts = patterns.iter().filter_map(Value::as_str).map(str::to_owned);
-            let texts: Vec<String> = texts.collect();
-            if texts.len() < patterns.len() {
-                section.fault("train", "must hold URLs only");
-            }
-            texts
-        }
-        Some(other) => {
-            section.fault(
-                "train",
-                format!("{other} is neither a URL nor a list of URLs"),
-            );
-            Vec::new()
-        }
-        None => Vec::new(),
-    };
-    if patterns.is_empty() {
-        section.fault(
-            "train",
-            "names no shards; give for example train: shards/{00000..00009}.tar",
-        );
-    }
-    let mut urls = Vec::new();
-    for pattern in patterns {
-        if pattern.contains('*') {
-            let message = format!(
-                "{pattern:?}: wildcards are not read; name the shards with braces such as {{00000..00009}}.tar, or their folder"
-            );
-            section.fault("train", message);
-            continue;
-        }
-        match expand_braces(&pattern) {
-            Ok(expanded) => urls.extend(expanded.iter().map(|path| folder.url(path))),
-            Err(message) => section.fault("train", message),
-        }
-    }
-    let config = DataConfig {
-        train: urls,
-        lanes: section.count("lanes", 16),
-        lane_group: section.count("lane_group", 1),
-        shuffle_window: section.positive("shuffle_window", 1024),
-        prefetch_bytes: section.bytes("prefetch_bytes", 256 << 20),
-        max_skip_fraction: section.number("max_skip_fraction", 0.01, FRACTION),
-        crop_scale_min: section.number("crop_scale_min", 0.9, FRACTION),
-        decode_threads: u32::try_from(section.integer("decode_threads", 0)).unwrap_or(0),
-        lease_ahead_seconds: section.positive("lease_ahead_seconds", 90),
-    };
-    section.finish();
-    config
 }
 
 fn train(mut section: Section<'_>) -> TrainConfig {

@@ -67,6 +67,17 @@ impl<'f> Section<'f> {
         Section::new(&self.at(key), value, self.faults)
     }
 
+    /// A list of mappings; empty when absent.
+    pub(super) fn sections(&mut self, key: &'static str) -> Vec<Section<'f>> {
+        let Some(entries) = self.read(key, "a list", |value| value.as_array().cloned()) else {
+            return Vec::new();
+        };
+        let entries = entries.into_iter().enumerate();
+        let section =
+            |(at, value)| Section::new(&format!("{}[{at}]", self.at(key)), value, self.faults);
+        entries.map(section).collect()
+    }
+
     /// The raw value of a key. A key without a value is a fault, never a silent default; so is a
     /// number that is not finite, which arrives here as nothing.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {

@@ -1,5 +1,6 @@
 //! What a checked run file holds.
 
+use super::Captions;
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
@@ -32,8 +33,8 @@ pub struct RunConfig {
 /// Where the samples come from and in what order.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct DataConfig {
-    /// Shard URLs with braces expanded, or prefixes ending in `/`.
-    pub train: Vec<String>,
+    /// What batches are mixed of: one source where the file says `data.train`.
+    pub sources: Vec<DataSource>,
     /// Fixed, ordered streams that the dataset is cut into.
     pub lanes: u32,
     /// Lanes that are dealt to ranks together; batch norm takes its statistics over one group.
@@ -50,6 +51,30 @@ pub struct DataConfig {
     pub decode_threads: u32,
     /// How long workers may read ahead of the coordinator's word, and so go on without it.
     pub lease_ahead_seconds: u64,
+}
+
+/// Shards that are drawn from together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct DataSource {
+    /// Shard URLs with braces expanded, or prefixes ending in `/`.
+    pub urls: Vec<String>,
+    /// Its part of every batch, in proportion to the other sources' weights; absent: as many as it
+    /// has samples.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub weight: Option<f64>,
+    /// Where its samples keep their captions.
+    pub captions: Captions,
+}
+
+impl DataSource {
+    /// What decides its samples, in one line.
+    fn identity(&self) -> String {
+        let urls = self.urls.join(" ");
+        match self.weight {
+            Some(weight) => format!("{urls} weight {weight} captions {}", self.captions),
+            None => format!("{urls} captions {}", self.captions),
+        }
+    }
 }
 
 /// How much is trained.
@@ -156,6 +181,13 @@ impl RunConfig {
         self.samples_per_lane() * self.data.lane_group
     }
 
+    /// Positions that make up a place in the data: one for every lane and source.
+    #[must_use]
+    pub fn streams(&self) -> u32 {
+        let sources = u32::try_from(self.data.sources.len()).unwrap_or(u32::MAX);
+        self.data.lanes.saturating_mul(sources)
+    }
+
     /// The largest world: every rank has at least one group of lanes.
     #[must_use]
     pub fn max_workers(&self) -> WorldSize {
@@ -172,14 +204,14 @@ impl RunConfig {
     /// this run and of `other` where they differ.
     #[must_use]
     pub fn identity_differences(&self, other: &Self) -> Vec<(&'static str, String, String)> {
+        let sources = |data: &DataConfig| {
+            let sources: Vec<String> = data.sources.iter().map(DataSource::identity).collect();
+            sources.join("; ")
+        };
         let pairs = [
             ("seed", self.seed.to_string(), other.seed.to_string()),
             ("model", self.model.to_string(), other.model.to_string()),
-            (
-                "data.train",
-                self.data.train.join(" "),
-                other.data.train.join(" "),
-            ),
+            ("data.sources", sources(&self.data), sources(&other.data)),
             (
                 "data.lanes",
                 self.data.lanes.to_string(),

@@ -1,5 +1,6 @@
 use super::*;
 use crate::Fault;
+use crate::config::Captions;
 
 const GOOD: &str = "
 run: test
@@ -24,7 +25,7 @@ fn faults(text: &str) -> Vec<Fault> {
 #[test]
 fn a_good_file_gives_absolute_urls_and_parsed_units() {
     let config = parse(GOOD).expect("a good file");
-    assert_eq!(config.data.train[2], "file:///data/shards/02.tar");
+    assert_eq!(config.data.sources[0].urls[2], "file:///data/shards/02.tar");
     assert_eq!(config.data.prefetch_bytes, 64 << 20);
     assert_eq!(config.cluster.heartbeat_timeout, Duration::from_millis(500));
     assert_eq!(config.url(), "file:///tmp/out/test");
@@ -69,6 +70,40 @@ fn a_written_config_reads_back_equal() {
     let config = parse(GOOD).expect("a good file");
     let yaml = crate::config::to_yaml(&config).expect("serialises");
     assert_eq!(parse(&yaml).expect("a run file again"), config);
+}
+
+#[test]
+fn sources_have_weights_and_captions_of_their_own() {
+    let first = "{urls: 'a/{0..1}.tar', weight: 3}";
+    let second = "{urls: [b/0.tar], weight: 0.5, captions: 'json:caption'}";
+    let text = GOOD.replace(
+        "train: 'shards/{00..02}.tar'",
+        &format!("sources: [{first}, {second}]"),
+    );
+    let config = parse(&text).expect("a good file");
+    let [first, second] = config.data.sources.as_slice() else {
+        panic!("{:?}", config.data.sources);
+    };
+    assert_eq!(first.urls, ["file:///data/a/0.tar", "file:///data/a/1.tar"]);
+    assert_eq!((first.weight, second.weight), (Some(3.0), Some(0.5)));
+    assert_eq!(first.captions, Captions::Member("txt".to_owned()));
+    assert_eq!(second.captions, Captions::JsonField("caption".to_owned()));
+    let yaml = crate::config::to_yaml(&config).expect("serialises");
+    assert_eq!(parse(&yaml).expect("a run file again"), config);
+
+    let fault = |from: &str, to: &str| {
+        let shown: Vec<String> = faults(&text.replace(from, to))
+            .iter()
+            .map(ToString::to_string)
+            .collect();
+        shown.join("\n")
+    };
+    assert!(fault("weight: 3", "weight: 0").contains("data.sources[0].weight: 0 is not"));
+    assert!(fault(", weight: 3", "").contains("data.sources: has weights on some"));
+    assert!(fault("json:caption", "json:").contains("data.sources[1].captions: \"json:\""));
+    assert!(fault("[b/0.tar]", "[b/0.tar, b/0.tar]").contains("b/0.tar is named twice"));
+    assert!(fault("weight: 3", "wieght: 3").contains("data.sources[0].wieght: unknown key"));
+    assert!(fault("sources:", "train: c.tar, sources:").contains("data.train: stands beside"));
 }
 
 #[test]

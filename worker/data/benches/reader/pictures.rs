@@ -74,7 +74,7 @@ impl Shards {
                 etag: None,
             });
         }
-        Ok(Arc::new(Index { shards }))
+        Ok(Arc::new(Index::of_one_source(shards)))
     }
 }
 

@@ -1,10 +1,11 @@
 //! The keys of all samples, read from the shards' headers.
 
+use super::RunFiles;
 use crate::shard::StoredShard;
 use crate::store::{StoreError, Stores};
 use crate::tar::{SampleReader, TarError};
 use futures::{StreamExt, TryStreamExt};
-use twinspan_types::{Index, ShardEntry, ShardId};
+use twinspan_types::{ShardEntry, ShardId};
 
 /// Shards that are read at once.
 const AT_ONCE: usize = 16;
@@ -18,6 +19,8 @@ pub struct Keys {
 /// One shard's keys, end to end in one text.
 #[derive(Debug, Clone, Default)]
 struct ShardKeys {
+    /// The shard cannot be read.
+    unknown: bool,
     text: String,
     ends: Vec<usize>,
 }
@@ -30,21 +33,35 @@ impl ShardKeys {
 }
 
 impl Keys {
-    /// Reads all shards' headers; a damaged shard has the keys that come before the damage.
-    /// `read` hears of each shard that is done.
+    /// Reads all shards' headers; a damaged shard has the keys that come before the damage, and a
+    /// quarantined one that cannot be read has none. `read` hears of each shard that is done.
     ///
     /// # Errors
-    /// When a shard does not exist, has changed, or the store fails.
-    pub async fn read(index: &Index, mut read: impl FnMut()) -> Result<Self, StoreError> {
+    /// When another shard does not exist, has changed, or the store fails.
+    pub async fn read(files: &RunFiles, mut read: impl FnMut()) -> Result<Self, StoreError> {
         let stores = &Stores::default();
-        let shards = futures::stream::iter(&index.shards)
-            .map(|entry| shard(stores, entry))
+        let shards = futures::stream::iter((0..).map(ShardId).zip(&files.index.shards))
+            .map(async |(id, entry)| match shard(stores, entry).await {
+                Err(_) if files.is_quarantined(id) => Ok(ShardKeys {
+                    unknown: true,
+                    ..ShardKeys::default()
+                }),
+                keys => keys,
+            })
             .buffered(AT_ONCE)
             .inspect_ok(|_| read())
             .try_collect();
         Ok(Self {
             shards: shards.await?,
         })
+    }
+
+    /// Whether a shard's keys could not be read.
+    #[must_use]
+    pub fn are_unknown(&self, shard: ShardId) -> bool {
+        self.shards
+            .get(shard.index())
+            .is_some_and(|keys| keys.unknown)
     }
 
     /// A sample's key; none where the shard ends before it.

@@ -13,11 +13,13 @@ mod walk;
 pub use keys::Keys;
 
 use crate::loader::SampleKey;
-use crate::order::{Order, Plan, SampleId};
+use crate::order::{Mix, Order, Plan, SampleId};
 use serde::Serialize;
 use std::collections::{BTreeMap, HashMap};
-use twinspan_types::{Cursor, Epoch, Index, IndexError, LaneId, Skip, Step};
-use walk::{Epochs, LaneWalk};
+use twinspan_types::{
+    Cursor, Epoch, Index, IndexError, LaneId, Quarantine, ShardId, Skip, SourceId, Step,
+};
+use walk::{Epochs, StreamWalk};
 
 /// Samples that a fault names at most.
 const NAMED: usize = 20;
@@ -31,12 +33,22 @@ pub struct RunFiles {
     pub order: Order,
     /// Good samples that a lane gives to each step.
     pub samples_per_lane: u32,
+    /// Shards that the run has given up.
+    pub quarantines: Vec<Quarantine>,
     /// Each line of the metrics: the step, and the hash over its samples' keys.
     pub steps: Vec<(Step, u64)>,
     /// Each line of the skips.
     pub skips: Vec<Skip>,
-    /// Every lane's position as the checkpoints have it.
+    /// Every stream's position as the checkpoints have it.
     pub checkpoints: Vec<(Step, Vec<Cursor>)>,
+}
+
+impl RunFiles {
+    /// Whether the run has given up a shard.
+    #[must_use]
+    pub fn is_quarantined(&self, shard: ShardId) -> bool {
+        self.quarantines.iter().any(|one| one.shard == shard)
+    }
 }
 
 /// What the audit found.
@@ -48,18 +60,23 @@ pub struct AuditReport {
     pub used: u64,
     /// Samples that were passed over and recorded.
     pub skipped: u64,
-    /// The passes over the dataset, as far as the run came.
+    /// Steps whose hash cannot be worked out, because a quarantined shard that they used samples of
+    /// cannot be read any more.
+    pub unproven: u64,
+    /// The passes over each source, as far as the run came.
     pub epochs: Vec<EpochReport>,
     /// What is missing, double or at odds; empty for a whole ledger.
     pub faults: Vec<Fault>,
 }
 
-/// One pass over the dataset.
+/// One pass over a source.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct EpochReport {
-    /// Its number.
+    /// The source.
+    pub source: SourceId,
+    /// The pass's number.
     pub epoch: Epoch,
-    /// Samples of the dataset.
+    /// Samples of the source.
     pub samples: u64,
     /// Of them used.
     pub used: u64,
@@ -155,6 +172,7 @@ fn named(samples: &[String]) -> String {
 /// When the index does not fit the lanes.
 pub fn audit(files: &RunFiles, keys: &Keys) -> Result<AuditReport, IndexError> {
     let plan = Plan::new(&files.index, files.order)?;
+    let mix = plan.mix().clone();
     let mut lines: BTreeMap<Step, Vec<u64>> = BTreeMap::new();
     for (step, hash) in &files.steps {
         lines.entry(*step).or_default().push(*hash);
@@ -162,6 +180,7 @@ pub fn audit(files: &RunFiles, keys: &Keys) -> Result<AuditReport, IndexError> {
     let last = lines.keys().next_back().copied().unwrap_or_default();
     let mut walk = Audit {
         files,
+        mix,
         keys,
         skips: HashMap::new(),
         counts: BTreeMap::new(),
@@ -174,23 +193,29 @@ pub fn audit(files: &RunFiles, keys: &Keys) -> Result<AuditReport, IndexError> {
         let place = (skip.lane, skip.epoch, skip.step);
         walk.skips.entry(place).or_default().push(skip);
     }
+    let lanes = (0..files.order.lanes.max(1)).map(LaneId);
+    let streams: Vec<_> = lanes
+        .flat_map(|lane| plan.streams(lane).map(move |(_, source)| (lane, source)))
+        .collect();
     let mut epochs = Epochs::new(plan);
-    let mut lanes: Vec<LaneWalk> = (0..files.order.lanes.max(1))
-        .map(|lane| LaneWalk::new(LaneId(lane), &mut epochs))
+    let mut streams: Vec<StreamWalk> = streams
+        .into_iter()
+        .map(|(lane, source)| StreamWalk::new(lane, source, &mut epochs))
         .collect();
     for step in (1..=last.0).map(Step) {
-        walk.step(step, lines.get(&step), &mut lanes, &mut epochs);
+        walk.step(step, lines.get(&step), &mut streams, &mut epochs);
     }
     Ok(walk.finish())
 }
 
 struct Audit<'f> {
     files: &'f RunFiles,
+    mix: Mix,
     keys: &'f Keys,
     /// Skips that the walk has not come to.
     skips: HashMap<(LaneId, Epoch, Step), Vec<&'f Skip>>,
-    /// Used and skipped by epoch.
-    counts: BTreeMap<Epoch, (u64, u64)>,
+    /// Used and skipped by source and epoch.
+    counts: BTreeMap<(SourceId, Epoch), (u64, u64)>,
     report: AuditReport,
 }
 
@@ -199,20 +224,25 @@ impl<'f> Audit<'f> {
         &mut self,
         step: Step,
         lines: Option<&Vec<u64>>,
-        lanes: &mut [LaneWalk],
+        streams: &mut [StreamWalk],
         epochs: &mut Epochs,
     ) {
-        let (mut hash, mut names) = (0_u64, Vec::new());
-        for lane in lanes.iter_mut() {
-            let mut good = 0;
-            while good < self.files.samples_per_lane {
-                let sample = lane.next(epochs);
-                if self.is_skipped(step, sample) {
-                    continue;
-                }
-                good += 1;
+        let (mut hash, mut names, mut unproven) = (0_u64, Vec::new(), false);
+        let sources = self.files.index.sources.len().max(1);
+        for streams in streams.chunks_mut(sources) {
+            let lane = streams[0].lane();
+            let per_lane = self.files.samples_per_lane;
+            let draws: Vec<SourceId> = self.mix.sources(lane, step, per_lane).collect();
+            for source in draws {
+                let stream = &mut streams[source.index()];
+                let sample = loop {
+                    let sample = stream.next(epochs);
+                    if !self.is_skipped(step, source, sample) {
+                        break sample;
+                    }
+                };
                 self.report.used += 1;
-                self.counts.entry(sample.epoch).or_default().0 += 1;
+                self.counts.entry((source, sample.epoch)).or_default().0 += 1;
                 match self.keys.key(sample.shard, sample.index_in_shard) {
                     Some(key) => {
                         let key = key.to_owned();
@@ -230,6 +260,7 @@ impl<'f> Audit<'f> {
                         };
                         hash = hash.wrapping_add(used.hash());
                     }
+                    None if self.keys.are_unknown(sample.shard) => unproven = true,
                     None => self.report.faults.push(Fault::MissingSample {
                         step,
                         shard: self.files.index.shard(sample.shard).url.clone(),
@@ -243,6 +274,7 @@ impl<'f> Audit<'f> {
                 step,
                 samples: names,
             }),
+            Some([_]) if unproven => self.report.unproven += 1,
             Some([recorded]) if *recorded == hash => {}
             Some([recorded]) => self.report.faults.push(Fault::OtherSamples {
                 step,
@@ -254,12 +286,12 @@ impl<'f> Audit<'f> {
                 times: lines.len(),
             }),
         }
-        self.compare_checkpoints(step, lanes);
+        self.compare_checkpoints(step, streams);
     }
 
     /// Whether the record has the sample as skipped: by its key, or by its number where the shard
     /// ends before it.
-    fn is_skipped(&mut self, step: Step, sample: SampleId) -> bool {
+    fn is_skipped(&mut self, step: Step, source: SourceId, sample: SampleId) -> bool {
         let Some(due) = self.skips.get_mut(&(sample.lane, sample.epoch, step)) else {
             return false;
         };
@@ -273,17 +305,19 @@ impl<'f> Audit<'f> {
         };
         due.swap_remove(at);
         self.report.skipped += 1;
-        self.counts.entry(sample.epoch).or_default().1 += 1;
+        self.counts.entry((source, sample.epoch)).or_default().1 += 1;
         true
     }
 
-    fn compare_checkpoints(&mut self, step: Step, lanes: &[LaneWalk]) {
+    fn compare_checkpoints(&mut self, step: Step, streams: &[StreamWalk]) {
         for (at, cursors) in &self.files.checkpoints {
-            let differs = |lane: &&LaneWalk| cursors.get(lane.id().index()) != Some(&lane.cursor());
+            let differs = |(place, stream): &(usize, &StreamWalk)| {
+                cursors.get(*place) != Some(&stream.cursor())
+            };
             if *at == step
-                && let Some(lane) = lanes.iter().find(differs)
+                && let Some((_, stream)) = streams.iter().enumerate().find(differs)
             {
-                let lane = lane.id();
+                let lane = stream.lane();
                 self.report.faults.push(Fault::OtherCursor { step, lane });
             }
         }
@@ -298,13 +332,14 @@ impl<'f> Audit<'f> {
             key: skip.key.clone(),
         });
         self.report.faults.extend(unmet);
-        let samples = self.files.index.samples();
+        let index = &self.files.index;
         self.report.epochs = self
             .counts
             .into_iter()
-            .map(|(epoch, (used, skipped))| EpochReport {
+            .map(|((source, epoch), (used, skipped))| EpochReport {
+                source,
                 epoch,
-                samples,
+                samples: index.samples_of(source),
                 used,
                 skipped,
             })

@@ -1,14 +1,14 @@
-//! A lane's samples in the order in which it gives them.
+//! A stream's samples in the order in which it gives them.
 
 use crate::order::{EpochPlan, Plan, SampleId, Window};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use twinspan_types::{Cursor, Epoch, LaneId};
+use twinspan_types::{Cursor, Epoch, LaneId, SourceId};
 
-/// The epochs that some lane is in, each planned once.
+/// The epochs that some stream is in, each planned once.
 pub(super) struct Epochs {
     plan: Plan,
-    planned: BTreeMap<Epoch, Arc<EpochPlan>>,
+    planned: BTreeMap<(SourceId, Epoch), Arc<EpochPlan>>,
 }
 
 impl Epochs {
@@ -19,37 +19,41 @@ impl Epochs {
         }
     }
 
-    fn get(&mut self, epoch: Epoch) -> Arc<EpochPlan> {
-        // Lanes' pieces differ by one sample: no lane is two epochs behind another.
-        self.planned.retain(|known, _| known.0 + 2 > epoch.0);
-        let plan = &self.plan;
-        let planned = self.planned.entry(epoch);
-        Arc::clone(planned.or_insert_with(|| Arc::new(plan.epoch(epoch))))
+    fn get(&mut self, source: SourceId, epoch: Epoch) -> Arc<EpochPlan> {
+        if let Some(known) = self.planned.get(&(source, epoch)) {
+            return Arc::clone(known);
+        }
+        self.planned.retain(|_, known| Arc::strong_count(known) > 1);
+        let planned = Arc::new(self.plan.source(source).epoch(epoch));
+        self.planned.insert((source, epoch), Arc::clone(&planned));
+        planned
     }
 }
 
-/// A lane on its way.
-pub(super) struct LaneWalk {
+/// A stream on its way.
+pub(super) struct StreamWalk {
     lane: LaneId,
+    source: SourceId,
     epoch: Arc<EpochPlan>,
     window: Window,
     passed: u64,
 }
 
-impl LaneWalk {
-    /// From the lane's first sample.
-    pub(super) fn new(lane: LaneId, epochs: &mut Epochs) -> Self {
-        let epoch = epochs.get(Epoch(0));
+impl StreamWalk {
+    /// From the stream's first sample.
+    pub(super) fn new(lane: LaneId, source: SourceId, epochs: &mut Epochs) -> Self {
+        let epoch = epochs.get(source, Epoch(0));
         let window = epoch.window(lane, 0);
         Self {
             lane,
+            source,
             epoch,
             window,
             passed: 0,
         }
     }
 
-    pub(super) fn id(&self) -> LaneId {
+    pub(super) fn lane(&self) -> LaneId {
         self.lane
     }
 
@@ -85,7 +89,7 @@ impl LaneWalk {
                 };
             }
             if self.passed >= self.epoch.lane_length(self.lane) {
-                self.epoch = epochs.get(self.epoch.epoch().next());
+                self.epoch = epochs.get(self.source, self.epoch.epoch().next());
                 self.passed = 0;
             }
             let number = self.epoch.window_at(self.passed);

@@ -1,14 +1,15 @@
-//! Outcomes to batches: each lane's good samples in the lane's order, and what was passed over.
+//! Outcomes to batches: each lane's good samples in the lane's order, drawn from its sources, and
+//! what was passed over.
 
 use super::decode::{Job, Outcome};
 use super::read::{Event, Raw, ReadyWindow};
-use super::{LoaderConfig, LoaderError, LocalBatch, SampleKey};
+use super::{LoaderConfig, LoaderError, LocalBatch, Place, SampleKey};
 use crate::order::Plan;
 use crossbeam_channel::{Receiver, Sender, select};
 use std::collections::VecDeque;
 use std::sync::Arc;
 use tokio::sync::watch;
-use twinspan_types::{Cursor, Epoch, Index, LaneId, ShardId, Skip, Step};
+use twinspan_types::{Cursor, Epoch, Index, LaneId, ShardId, Skip, SourceId, Step};
 
 /// What the assembler hears and says.
 pub(super) struct Channels {
@@ -24,25 +25,37 @@ pub(super) struct Channels {
 pub(super) struct Assembler {
     index: Arc<Index>,
     plan: Arc<Plan>,
-    lanes: Vec<Lane>,
-    samples_per_lane: usize,
+    lanes: Vec<LaneId>,
+    /// Lane by lane, and source by source within.
+    streams: Vec<Stream>,
+    samples_per_lane: u32,
     row_bytes: usize,
     step: Step,
+    /// The sources that the lanes draw from in the step and in the one after it.
+    draws: [Draws; 2],
     lease: watch::Receiver<Step>,
     channels: Channels,
     jobs_out: usize,
 }
 
-/// One lane between its windows and the batch.
-struct Lane {
-    id: LaneId,
+/// What the lanes draw in one step.
+struct Draws {
+    /// Each lane's sources in the order of its rows.
+    sources: Vec<Vec<SourceId>>,
+    /// Rows that each stream gives.
+    rows: Vec<usize>,
+}
+
+/// One stream between its windows and the batch.
+struct Stream {
+    place: Place,
     windows: VecDeque<ReadyWindow>,
     /// The number of the first of `pending`.
     first: u64,
-    /// Samples in the lane's order that were given to the decoders and not yet taken.
+    /// Samples in the stream's order that were given to the decoders and not yet taken.
     pending: VecDeque<Pending>,
     /// Good samples of the step.
-    rows: Vec<Row>,
+    rows: VecDeque<Row>,
     /// Samples passed over in the step.
     skips: Vec<Skip>,
     /// The position after what was taken.
@@ -82,20 +95,27 @@ impl Assembler {
     pub(super) fn new(
         config: &LoaderConfig,
         plan: Arc<Plan>,
-        lanes: Vec<(LaneId, Cursor)>,
+        lanes: &[LaneId],
+        streams: Vec<(Place, Cursor)>,
         channels: Channels,
     ) -> Self {
         let side = config.image_size as usize;
+        let samples_per_lane = config.samples_per_lane;
+        let step = config.start.next();
+        let draws =
+            [step, step.next()].map(|step| Draws::new(&plan, lanes, step, samples_per_lane));
         Self {
             index: Arc::clone(&config.index),
             plan,
-            lanes: lanes
+            lanes: lanes.to_vec(),
+            streams: streams
                 .into_iter()
-                .map(|(lane, cursor)| Lane::new(lane, cursor))
+                .map(|(place, cursor)| Stream::new(place, cursor))
                 .collect(),
-            samples_per_lane: config.samples_per_lane as usize,
+            samples_per_lane,
             row_bytes: side * side * 3,
-            step: config.start.next(),
+            step,
+            draws,
             lease: config.lease.clone(),
             channels,
             jobs_out: 0,
@@ -115,21 +135,23 @@ impl Assembler {
                 return;
             }
             self.step = self.step.next();
+            let after = self.step.next();
+            let after = Draws::new(&self.plan, &self.lanes, after, self.samples_per_lane);
+            self.draws.swap(0, 1);
+            self.draws[1] = after;
         }
     }
 
-    /// Waits until every lane has its samples for the step.
+    /// Waits until every stream has its samples for the step.
     fn batch(&mut self) -> Result<LocalBatch, Ended> {
         loop {
-            for lane in &mut self.lanes {
-                lane.take(self.samples_per_lane, self.step, &self.index, &self.plan)?;
+            let [draws, _] = &self.draws;
+            for (stream, rows) in self.streams.iter_mut().zip(&draws.rows) {
+                stream.take(*rows, self.step, &self.index, &self.plan)?;
             }
             self.dispatch()?;
-            if self
-                .lanes
-                .iter()
-                .all(|lane| lane.rows.len() == self.samples_per_lane)
-            {
+            let mut streams = self.streams.iter().zip(&self.draws[0].rows);
+            if streams.all(|(stream, rows)| stream.rows.len() == *rows) {
                 return Ok(self.put_together());
             }
             self.wait()?;
@@ -141,15 +163,19 @@ impl Assembler {
     fn dispatch(&mut self) -> Result<(), Ended> {
         let lease = *self.lease.borrow();
         let steps = lease.0.saturating_add(1).saturating_sub(self.step.0).min(2) as usize;
-        for target in (1..=steps).map(|steps| steps * self.samples_per_lane) {
-            for (slot, lane) in self.lanes.iter_mut().enumerate() {
-                while lane.rows.len() + lane.pending.len() < target
+        for steps in 1..=steps {
+            for (slot, stream) in self.streams.iter_mut().enumerate() {
+                let target: usize = self.draws[..steps]
+                    .iter()
+                    .map(|draws| draws.rows[slot])
+                    .sum();
+                while stream.rows.len() + stream.pending.len() < target
                     && self.jobs_out < self.channels.jobs_at_once
                 {
-                    let Some((epoch, raw)) = lane.next_raw(&self.plan) else {
+                    let Some((epoch, raw)) = stream.next_raw(&self.plan) else {
                         break;
                     };
-                    let sequence = lane.first + lane.pending.len() as u64 - 1;
+                    let sequence = stream.first + stream.pending.len() as u64 - 1;
                     let job = Job {
                         slot,
                         sequence,
@@ -181,12 +207,12 @@ impl Assembler {
         };
         match event {
             Ok(Event::Window(slot, window)) => {
-                self.lanes[slot].windows.push_back(window?);
+                self.streams[slot].windows.push_back(window?);
             }
             Ok(Event::Decoded(slot, sequence, outcome)) => {
                 self.jobs_out -= 1;
-                let lane = &mut self.lanes[slot];
-                lane.pending[(sequence - lane.first) as usize].outcome = Some(outcome);
+                let stream = &mut self.streams[slot];
+                stream.pending[(sequence - stream.first) as usize].outcome = Some(outcome);
             }
             Err(_) => return Err(LoaderError::Stopped.into()),
         }
@@ -194,23 +220,30 @@ impl Assembler {
     }
 
     fn put_together(&mut self) -> LocalBatch {
-        let rows = self.samples_per_lane * self.lanes.len();
+        let rows = self.samples_per_lane as usize * self.lanes.len();
         let mut batch = LocalBatch {
             step: self.step,
             pixels: Vec::with_capacity(rows * self.row_bytes),
             captions: Vec::with_capacity(rows),
             keys: Vec::with_capacity(rows),
             cursors: self
-                .lanes
+                .streams
                 .iter()
-                .map(|lane| (lane.id, lane.cursor))
+                .map(|stream| (stream.place.stream, stream.cursor))
                 .collect(),
             skips: Vec::new(),
             key_hash: 0,
         };
-        for lane in &mut self.lanes {
-            batch.skips.append(&mut lane.skips);
-            for row in lane.rows.drain(..) {
+        let sources = self.streams.len() / self.lanes.len();
+        let lanes = self.streams.chunks_mut(sources);
+        for (streams, draws) in lanes.zip(&self.draws[0].sources) {
+            for stream in streams.iter_mut() {
+                batch.skips.append(&mut stream.skips);
+            }
+            let rows = draws
+                .iter()
+                .filter_map(|source| streams[source.index()].rows.pop_front());
+            for row in rows.collect::<Vec<_>>() {
                 batch.pixels.extend_from_slice(&row.pixels);
                 batch.captions.push(row.caption);
                 batch.key_hash = batch.key_hash.wrapping_add(row.key.hash());
@@ -221,21 +254,34 @@ impl Assembler {
     }
 }
 
-impl Lane {
-    fn new(id: LaneId, cursor: Cursor) -> Self {
+impl Draws {
+    fn new(plan: &Plan, lanes: &[LaneId], step: Step, samples_per_lane: u32) -> Self {
+        let (mut sources, mut rows) = (Vec::new(), Vec::new());
+        for lane in lanes {
+            let drawn: Vec<_> = plan.mix().sources(*lane, step, samples_per_lane).collect();
+            let count = |of: SourceId| drawn.iter().filter(|source| **source == of).count();
+            rows.extend(plan.streams(*lane).map(|(_, source)| count(source)));
+            sources.push(drawn);
+        }
+        Self { sources, rows }
+    }
+}
+
+impl Stream {
+    fn new(place: Place, cursor: Cursor) -> Self {
         Self {
-            id,
+            place,
             windows: VecDeque::new(),
             first: 0,
             pending: VecDeque::new(),
-            rows: Vec::new(),
+            rows: VecDeque::new(),
             skips: Vec::new(),
             cursor,
             barren: 0,
         }
     }
 
-    /// The lane's next sample, which is pending from now on.
+    /// The stream's next sample, which is pending from now on.
     fn next_raw(&mut self, plan: &Plan) -> Option<(Epoch, Raw)> {
         loop {
             let window = self.windows.front_mut()?;
@@ -245,13 +291,9 @@ impl Lane {
             };
             window.passed += 1;
             let epoch = window.epoch;
-            let after = plan.canonical(
-                self.id,
-                Cursor {
-                    epoch,
-                    passed: window.passed,
-                },
-            );
+            let passed = window.passed;
+            let order = plan.source(self.place.source);
+            let after = order.canonical(self.place.lane, Cursor { epoch, passed });
             if window.samples.len() == 0 {
                 // Its memory goes to the next window at once.
                 self.windows.pop_front();
@@ -266,7 +308,7 @@ impl Lane {
         }
     }
 
-    /// Takes decoded samples in the lane's order until the step has its number of good ones.
+    /// Takes decoded samples in the stream's order until the step has its number of good ones.
     fn take(
         &mut self,
         samples: usize,
@@ -300,11 +342,11 @@ impl Lane {
                     self.barren = 0;
                     let key = SampleKey {
                         epoch,
-                        lane: self.id,
+                        lane: self.place.lane,
                         shard,
                         key,
                     };
-                    self.rows.push(Row {
+                    self.rows.push_back(Row {
                         key,
                         pixels,
                         caption,
@@ -317,9 +359,10 @@ impl Lane {
                 } => {
                     self.barren += 1;
                     let shard = index.shard(shard).url.clone();
+                    let lane = self.place.lane;
                     // A run over twice an epoch's length holds a whole epoch, wherever it began.
-                    if self.barren > 2 * plan.lane_length(epoch, self.id) {
-                        let (lane, passed) = (self.id, self.barren);
+                    if self.barren > 2 * plan.source(self.place.source).lane_length(epoch, lane) {
+                        let passed = self.barren;
                         return Err(LoaderError::BarrenLane {
                             lane,
                             epoch,
@@ -329,7 +372,6 @@ impl Lane {
                             detail,
                         });
                     }
-                    let lane = self.id;
                     self.skips.push(Skip {
                         step,
                         lane,

@@ -5,9 +5,12 @@ use super::read::{Content, Event, PICTURES, Raw};
 use crate::image::{self, Transformer, augmentation};
 use crate::text::Tokenizer;
 use crossbeam_channel::{Receiver, Sender};
+use serde_json::Value;
+use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use twinspan_types::{Epoch, SkipReason};
+use twinspan_types::config::Captions;
+use twinspan_types::{Epoch, Index, ShardId, SkipReason};
 
 /// One sample to decode.
 #[derive(Debug)]
@@ -39,6 +42,7 @@ type Unusable = (SkipReason, String);
 /// One thread of the pool.
 pub(super) struct Decoder {
     seed: u64,
+    index: Arc<Index>,
     image_size: u32,
     crop_scale_min: f64,
     tokenizer: Arc<Tokenizer>,
@@ -49,6 +53,7 @@ impl Decoder {
     pub(super) fn new(config: &LoaderConfig) -> Self {
         Self {
             seed: config.order.seed,
+            index: Arc::clone(&config.index),
             image_size: config.image_size,
             crop_scale_min: config.crop_scale_min,
             tokenizer: Arc::clone(&config.tokenizer),
@@ -82,16 +87,16 @@ impl Decoder {
                 picture,
                 caption,
             } => (key, picture, caption),
-            Content::Lost { detail } => {
-                let (key, detail) = (format!("#{}", raw.index), detail.to_string());
+            Content::Lost { reason, detail } => {
                 return Outcome::Bad {
-                    key,
-                    reason: SkipReason::TruncatedShard,
-                    detail,
+                    key: format!("#{}", raw.index),
+                    reason,
+                    detail: detail.to_string(),
                 };
             }
         };
-        match self.decode(epoch, &key, picture.as_deref(), caption.as_deref()) {
+        let members = (picture.as_deref(), caption.as_deref());
+        match self.decode(epoch, raw.shard, &key, members) {
             Ok((pixels, caption)) => Outcome::Good {
                 key,
                 pixels,
@@ -105,12 +110,35 @@ impl Decoder {
         }
     }
 
+    /// A sample's caption, from the member that its source keeps it in.
+    fn caption<'c>(
+        &self,
+        shard: ShardId,
+        key: &str,
+        member: Option<&'c [u8]>,
+    ) -> Result<Cow<'c, str>, Unusable> {
+        let captions = self.index.captions(shard);
+        let missing = |what: String| (SkipReason::MissingCaption, what);
+        let broken = |what: String| (SkipReason::UndecodableText, what);
+        let member =
+            member.ok_or_else(|| missing(format!("no member {key}.{}", captions.extension())))?;
+        let text = std::str::from_utf8(member).map_err(|error| broken(error.to_string()))?;
+        let Captions::JsonField(field) = captions else {
+            return Ok(text.into());
+        };
+        let json: Value = serde_json::from_str(text).map_err(|error| broken(error.to_string()))?;
+        match json.get(field) {
+            Some(Value::String(caption)) => Ok(caption.clone().into()),
+            _ => Err(missing(format!("{key}.json holds no text {field:?}"))),
+        }
+    }
+
     fn decode(
         &mut self,
         epoch: Epoch,
+        shard: ShardId,
         key: &str,
-        picture: Option<&[u8]>,
-        caption: Option<&[u8]>,
+        (picture, caption): (Option<&[u8]>, Option<&[u8]>),
     ) -> Result<(Vec<u8>, Vec<u32>), Unusable> {
         let picture = picture.ok_or_else(|| {
             (
@@ -118,12 +146,9 @@ impl Decoder {
                 format!("no member {key}.{{{}}}", PICTURES.join(",")),
             )
         })?;
-        let caption =
-            caption.ok_or_else(|| (SkipReason::MissingCaption, format!("no member {key}.txt")))?;
-        let caption = std::str::from_utf8(caption)
-            .map_err(|error| (SkipReason::UndecodableText, error.to_string()))?;
+        let caption = self.caption(shard, key, caption)?;
         let tokens = guarded(SkipReason::UndecodableText, || {
-            Ok(self.tokenizer.encode(caption))
+            Ok(self.tokenizer.encode(&caption))
         })?;
         let pixels = guarded(SkipReason::CorruptImage, || {
             let mut random = augmentation(self.seed, epoch, key);

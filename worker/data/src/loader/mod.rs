@@ -15,7 +15,7 @@ mod read;
 pub(crate) use read::{CAPTION, PICTURES};
 
 use crate::order::{Order, Plan};
-use crate::random::digest;
+use crate::random::first_word;
 use crate::store::StoreError;
 use crate::text::Tokenizer;
 use assemble::Assembler;
@@ -24,7 +24,9 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
-use twinspan_types::{Cursor, Epoch, Index, IndexError, LaneId, ShardId, Skip, Step};
+use twinspan_types::{
+    Cursor, Epoch, Index, IndexError, LaneId, Quarantine, ShardId, Skip, SourceId, Step, StreamId,
+};
 
 /// Batches that wait for the training thread at most.
 const MOST_BATCHES_AHEAD: u64 = 8;
@@ -40,8 +42,10 @@ pub struct LoaderConfig {
     pub lanes: Vec<LaneId>,
     /// Lanes that are dealt together.
     pub lane_group: u32,
-    /// Every lane's position, by lane, this rank's or not.
+    /// Every stream's position, by stream, this rank's or not.
     pub cursors: Vec<Cursor>,
+    /// Shards that are passed over, and from where on.
+    pub quarantines: Vec<Quarantine>,
     /// Good samples that a lane gives to each step.
     pub samples_per_lane: u32,
     /// The last committed step: the first batch is the next step's.
@@ -72,9 +76,9 @@ pub struct LocalBatch {
     pub captions: Vec<Vec<u32>>,
     /// Each row's sample.
     pub keys: Vec<SampleKey>,
-    /// This rank's lanes, ascending, and their positions after the batch.
-    pub cursors: Vec<(LaneId, Cursor)>,
-    /// Samples that were passed over, by lane, in the lane's order.
+    /// The streams of this rank's lanes, ascending, and their positions after the batch.
+    pub cursors: Vec<(StreamId, Cursor)>,
+    /// Samples that were passed over, by stream, in the stream's order.
     pub skips: Vec<Skip>,
     /// Sum, with wrapping, of the rows' [`SampleKey::hash`]: the ranks' sums add up to the same
     /// number in every world.
@@ -98,7 +102,7 @@ impl SampleKey {
     /// 64 bits of SHA-256 over shard and key: equal for the same sample in any epoch.
     #[must_use]
     pub fn identity(&self) -> u64 {
-        first_word(digest("identity", &[u64::from(self.shard.0)], &self.key))
+        first_word("identity", &[u64::from(self.shard.0)], &self.key)
     }
 
     /// 64 bits of SHA-256 over epoch, shard and key; the lane is left out, as the order of the
@@ -106,13 +110,8 @@ impl SampleKey {
     #[must_use]
     pub fn hash(&self) -> u64 {
         let numbers = [self.epoch.0, u64::from(self.shard.0)];
-        first_word(digest("sample", &numbers, &self.key))
+        first_word("sample", &numbers, &self.key)
     }
-}
-
-fn first_word(digest: [u8; 32]) -> u64 {
-    let [a, b, c, d, e, f, g, h, ..] = digest;
-    u64::from_le_bytes([a, b, c, d, e, f, g, h])
 }
 
 /// Why there is no batch.
@@ -124,9 +123,17 @@ pub enum LoaderError {
     /// What the loader was asked to read makes no sense.
     #[error("a loader cannot be started: {0}")]
     BadRequest(String),
-    /// A shard cannot be read.
+    /// The store is out, or refuses.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// One shard cannot be read while the store serves others.
+    #[error("{source}")]
+    Unreadable {
+        /// The shard.
+        shard: ShardId,
+        /// Why.
+        source: StoreError,
+    },
     /// The index is wrong about a shard.
     #[error(
         "{url} holds {found} samples and the index says {indexed}: correct the count (sizes.json \
@@ -198,15 +205,25 @@ impl Loader {
     pub fn start(config: LoaderConfig) -> Result<Self, LoaderError> {
         let plan = Plan::new(&config.index, config.order)?;
         let lanes = checked_lanes(&config)?;
-        let cursors = lanes.iter().map(|lane| config.cursors[lane.index()]);
-        let cursors: Vec<Cursor> = lanes
+        let streams: Vec<Place> = lanes
             .iter()
-            .zip(cursors)
-            .map(|(lane, cursor)| plan.canonical(*lane, cursor))
+            .flat_map(|lane| {
+                let places = plan.streams(*lane);
+                places.map(|(stream, source)| Place {
+                    lane: *lane,
+                    source,
+                    stream,
+                })
+            })
             .collect();
+        let cursors = streams.iter().map(|place| {
+            let cursor = config.cursors[place.stream.index()];
+            plan.source(place.source).canonical(place.lane, cursor)
+        });
+        let positions: Vec<(Place, Cursor)> = streams.iter().copied().zip(cursors).collect();
         let plan = Arc::new(plan);
         let decoders = config.decode_threads.max(1);
-        let budget = Budget::new(&config, lanes.len());
+        let budget = Budget::new(&config, lanes.len(), streams.len());
 
         // Made before the channels, so that, when a thread cannot be started, it is dropped after
         // them: it waits for threads that end when their channels do.
@@ -221,7 +238,7 @@ impl Loader {
         // Every sender knows that its message fits: windows and jobs are counted before they are
         // made, so that no thread ever waits on a channel while another waits on it.
         let jobs_at_once = 4 * decoders + 16;
-        let windows_at_once = read::WINDOWS_AHEAD as usize * lanes.len();
+        let windows_at_once = read::WINDOWS_AHEAD as usize * streams.len();
         let (events, event_queue) = bounded(jobs_at_once + windows_at_once + 1);
         let (jobs, job_queue) = bounded(jobs_at_once);
         let (batches, batch_queue) = bounded(budget.batches_ahead);
@@ -232,8 +249,7 @@ impl Loader {
         loader.batches = Some(batch_queue);
         loader.stop = Some(stop);
         loader.stop_reading = Some(stop_reading);
-        let positions = lanes.iter().copied().zip(cursors).collect::<Vec<_>>();
-        let reader = read::Reader::new(&config, Arc::clone(&plan), budget.lane_bytes);
+        let reader = read::Reader::new(&config, Arc::clone(&plan), budget.stream_bytes);
         loader.threads.push(reader.spawn(
             positions.clone(),
             events.clone(),
@@ -255,7 +271,7 @@ impl Loader {
             jobs_at_once,
             batches,
         };
-        let assembler = Assembler::new(&config, plan, positions, channels);
+        let assembler = Assembler::new(&config, plan, &lanes, positions, channels);
         loader.spawn("assemble", move || assembler.run())?;
         Ok(loader)
     }
@@ -315,16 +331,24 @@ impl Drop for Loader {
     }
 }
 
+/// A stream by all its names.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    lane: LaneId,
+    source: SourceId,
+    stream: StreamId,
+}
+
 /// How `prefetch_bytes` is shared out.
 struct Budget {
     batches_ahead: usize,
-    lane_bytes: u64,
+    stream_bytes: u64,
 }
 
 impl Budget {
     /// A quarter for finished batches, but two batches at least, so that decoding overlaps
     /// computing; the rest for windows as they lie in the shards.
-    fn new(config: &LoaderConfig, lanes: usize) -> Self {
+    fn new(config: &LoaderConfig, lanes: usize, streams: usize) -> Self {
         let side = u64::from(config.image_size);
         let batch = u64::from(config.samples_per_lane) * lanes as u64 * side * side * 3;
         let affordable = config.prefetch_bytes / 4 / batch.max(1);
@@ -333,7 +357,7 @@ impl Budget {
         let windows = left.max(config.prefetch_bytes / 2);
         Self {
             batches_ahead: batches_ahead as usize,
-            lane_bytes: windows / lanes.max(1) as u64,
+            stream_bytes: windows / streams.max(1) as u64,
         }
     }
 }
@@ -344,8 +368,10 @@ fn checked_lanes(config: &LoaderConfig) -> Result<Vec<LaneId>, LoaderError> {
     let (all, group) = (config.order.lanes, config.lane_group.max(1));
     let mut lanes = config.lanes.clone();
     lanes.sort_unstable();
-    if config.cursors.len() != all as usize {
-        return refuse(format!("{} cursors for {all} lanes", config.cursors.len()));
+    let streams = u64::from(all) * u64::from(config.index.source_count());
+    if config.cursors.len() as u64 != streams {
+        let cursors = config.cursors.len();
+        return refuse(format!("{cursors} cursors for {streams} streams"));
     }
     if config.samples_per_lane == 0 || config.image_size == 0 || lanes.is_empty() {
         return refuse("no lanes, no samples, or pictures without pixels".to_owned());

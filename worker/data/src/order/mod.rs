@@ -1,16 +1,20 @@
 //! The data order: which sample stands where in which lane. Pure; a function of the index's
-//! counts, the seed, the number of lanes and the window, and of nothing else.
+//! counts and weights, the seed, the number of lanes and the window, and of nothing else.
 //!
-//! For epoch E the shards are permuted by (seed, E), their samples laid in one line, and the line
-//! cut into `lanes` pieces whose lengths differ by at most one. Lane l is piece l of epoch 0, then
-//! of epoch 1, and so on, each piece shuffled within windows by (seed, E, l, window). Nothing here
-//! grows with the number of samples but a single window.
+//! For epoch E of a source its shards are permuted by (seed, E), their samples laid in one line,
+//! and the line cut into `lanes` pieces whose lengths differ by at most one. A stream is a source's
+//! part of a lane l: piece l of epoch 0, then of epoch 1, and so on, each piece shuffled within
+//! windows by (seed, E, l, window). Which source gives a lane's next good sample is drawn by
+//! ([`Mix`]). Nothing here grows with the number of samples but a single window.
 
+mod mix;
 #[cfg(test)]
 mod tests;
 
-use crate::random::Keyed;
-use twinspan_types::{Cursor, Epoch, Index, IndexError, LaneId, ShardId};
+pub use mix::Mix;
+
+use crate::random::{Keyed, first_word};
+use twinspan_types::{Cursor, Epoch, Index, IndexError, LaneId, ShardId, SourceId, StreamId};
 
 /// What decides the order besides the index.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -23,15 +27,24 @@ pub struct Order {
     pub shuffle_window: u64,
 }
 
-/// The order of all epochs.
+/// The order of all sources, and how lanes draw from them.
 #[derive(Debug, Clone)]
 pub struct Plan {
+    sources: Vec<SourcePlan>,
+    mix: Mix,
+}
+
+/// The order of all epochs of one source.
+#[derive(Debug, Clone)]
+pub struct SourcePlan {
     order: Order,
+    /// The first of its shards.
+    first: u32,
     shard_samples: Vec<u64>,
     samples: u64,
 }
 
-/// The order of one epoch: the permutation of the shards and where each begins in the line.
+/// The order of one epoch of a source: the permutation of the shards and where each begins in the line.
 #[derive(Debug, Clone)]
 pub struct EpochPlan {
     order: Order,
@@ -82,38 +95,71 @@ impl Plan {
     /// `u32::MAX` as `u32::MAX`.
     ///
     /// # Errors
-    /// When there are fewer samples than lanes, or no lanes.
+    /// When a source has fewer samples than there are lanes, or there are no lanes.
     pub fn new(index: &Index, order: Order) -> Result<Self, IndexError> {
         index.check_lanes(order.lanes.max(1))?;
-        let shuffle_window = order.shuffle_window.clamp(1, u64::from(u32::MAX));
+        let weights: Vec<f64> = index.sources.iter().map(|source| source.weight).collect();
         Ok(Self {
-            order: Order {
-                lanes: order.lanes.max(1),
-                shuffle_window,
-                ..order
-            },
-            shard_samples: index.shards.iter().map(|shard| shard.samples).collect(),
-            samples: index.samples(),
+            sources: index
+                .source_ids()
+                .map(|source| SourcePlan::new(index, source, order))
+                .collect(),
+            mix: Mix::new(order.seed, &weights),
         })
     }
 
-    /// Lanes, seed and window of this plan.
+    /// The order of one source.
     #[must_use]
-    pub fn order(&self) -> Order {
-        self.order
+    pub fn source(&self, source: SourceId) -> &SourcePlan {
+        &self.sources[source.index()]
+    }
+
+    /// Which source gives which draw.
+    #[must_use]
+    pub fn mix(&self) -> &Mix {
+        &self.mix
+    }
+
+    /// The streams of one lane with their sources.
+    pub fn streams(&self, lane: LaneId) -> impl Iterator<Item = (StreamId, SourceId)> + use<> {
+        let sources = u32::try_from(self.sources.len()).unwrap_or(u32::MAX);
+        (0..sources).map(move |source| (StreamId(lane.0 * sources + source), SourceId(source)))
+    }
+}
+
+impl SourcePlan {
+    fn new(index: &Index, source: SourceId, order: Order) -> Self {
+        let shards = index.shards_of(source);
+        // Sources of the same shape must not be shuffled alike.
+        let seed = match source.0 {
+            0 => order.seed,
+            number => first_word("source", &[order.seed, u64::from(number)], ""),
+        };
+        let shard_samples = shards.clone().map(|id| index.shard(ShardId(id)).samples);
+        Self {
+            order: Order {
+                seed,
+                lanes: order.lanes.max(1),
+                shuffle_window: order.shuffle_window.clamp(1, u64::from(u32::MAX)),
+            },
+            first: shards.start,
+            shard_samples: shard_samples.collect(),
+            samples: index.samples_of(source),
+        }
     }
 
     /// The order of one epoch, in time and memory that grow with the number of shards.
     #[must_use]
     pub fn epoch(&self, epoch: Epoch) -> EpochPlan {
-        let ids = (0..).map(ShardId).zip(&self.shard_samples);
-        let mut shards: Vec<ShardId> = ids.filter_map(|(id, n)| (*n > 0).then_some(id)).collect();
+        let samples = |id: &ShardId| self.shard_samples[(id.0 - self.first) as usize];
+        let ids = (self.first..).map(ShardId).take(self.shard_samples.len());
+        let mut shards: Vec<ShardId> = ids.filter(|id| samples(id) > 0).collect();
         Keyed::new("shards", &[self.order.seed, epoch.0]).shuffle(&mut shards);
         let mut starts = Vec::with_capacity(shards.len() + 1);
         let mut start = 0;
         starts.push(start);
         for shard in &shards {
-            start += self.shard_samples[shard.index()];
+            start += samples(shard);
             starts.push(start);
         }
         EpochPlan {

@@ -1,7 +1,8 @@
 use super::*;
 use proptest::prelude::*;
 use std::collections::BTreeSet;
-use twinspan_types::{LaneTable, Rank, ShardEntry, WorldSize};
+use twinspan_types::config::Captions;
+use twinspan_types::{LaneTable, Rank, ShardEntry, SourceEntry, Step, WorldSize};
 
 fn index(samples: &[u64]) -> Index {
     let shards = samples.iter().enumerate().map(|(n, &samples)| ShardEntry {
@@ -10,14 +11,29 @@ fn index(samples: &[u64]) -> Index {
         bytes: 0,
         etag: None,
     });
+    Index::of_one_source(shards.collect())
+}
+
+/// An index of several sources with these weights.
+fn mixed(sources: &[(f64, Vec<u64>)]) -> Index {
+    let all: Vec<u64> = sources
+        .iter()
+        .flat_map(|(_, samples)| samples.clone())
+        .collect();
+    let entry = |(weight, samples): &(f64, Vec<u64>)| SourceEntry {
+        shards: samples.len() as u32,
+        weight: *weight,
+        captions: Captions::default(),
+    };
     Index {
-        shards: shards.collect(),
+        sources: sources.iter().map(entry).collect(),
+        ..index(&all)
     }
 }
 
 /// A lane's samples from a cursor on, as a reader goes through the windows, each with the cursor
 /// after it.
-fn walk(plan: &Plan, lane: LaneId, from: Cursor, count: usize) -> Vec<(SampleId, Cursor)> {
+fn walk(plan: &SourcePlan, lane: LaneId, from: Cursor, count: usize) -> Vec<(SampleId, Cursor)> {
     let mut walked = Vec::new();
     let mut cursor = plan.canonical(lane, from);
     while walked.len() < count {
@@ -43,23 +59,32 @@ fn walk(plan: &Plan, lane: LaneId, from: Cursor, count: usize) -> Vec<(SampleId,
     walked
 }
 
-fn plans() -> impl Strategy<Value = (Vec<u64>, Plan)> {
-    let shards = prop::collection::vec(0_u64..40, 1..20);
-    (shards, 1_u32..12, 1_u64..50, any::<u64>()).prop_filter_map(
-        "fewer samples than lanes",
-        |(samples, lanes, shuffle_window, seed)| {
-            let plan = Plan::new(
-                &index(&samples),
-                Order {
+/// One of two sources, as the samples of its shards by their ids.
+fn plans() -> impl Strategy<Value = (Vec<(ShardId, u64)>, SourcePlan)> {
+    let shards = || prop::collection::vec(0_u64..40, 1..20);
+    (
+        shards(),
+        shards(),
+        0_u32..2,
+        1_u32..12,
+        1_u64..50,
+        any::<u64>(),
+    )
+        .prop_filter_map(
+            "fewer samples than lanes",
+            |(first, second, source, lanes, shuffle_window, seed)| {
+                let index = mixed(&[(1.0, first), (2.0, second)]);
+                let order = Order {
                     seed,
                     lanes,
                     shuffle_window,
-                },
-            )
-            .ok()?;
-            Some((samples, plan))
-        },
-    )
+                };
+                let plan = Plan::new(&index, order).ok()?;
+                let ids = index.shards_of(SourceId(source)).map(ShardId);
+                let samples = ids.map(|id| (id, index.shard(id).samples));
+                Some((samples.collect(), plan.source(SourceId(source)).clone()))
+            },
+        )
 }
 
 proptest! {
@@ -71,7 +96,7 @@ proptest! {
         let epoch_plan = plan.epoch(epoch);
         let mut seen = BTreeSet::new();
         let mut lengths = BTreeSet::new();
-        for lane in (0..plan.order().lanes).map(LaneId) {
+        for lane in (0..plan.order.lanes).map(LaneId) {
             let length = plan.lane_length(epoch, lane);
             prop_assert_eq!(length, epoch_plan.lane_length(lane));
             lengths.insert(length);
@@ -82,9 +107,8 @@ proptest! {
                 prop_assert!(after.epoch == epoch || after.passed == 0);
             }
         }
-        let whole = (0..).map(ShardId).zip(&samples);
         let whole: BTreeSet<_> =
-            whole.flat_map(|(id, count)| (0..*count).map(move |n| (id, n))).collect();
+            samples.iter().flat_map(|(id, count)| (0..*count).map(move |n| (*id, n))).collect();
         prop_assert_eq!(seen, whole);
         let spread = lengths.last().zip(lengths.first()).map(|(most, least)| most - least);
         prop_assert!(spread <= Some(1));
@@ -94,7 +118,7 @@ proptest! {
     fn resuming_from_any_cursor_goes_on_the_same(
         (_, plan) in plans(), lane in 0_u32..12, stop in 0_usize..150,
     ) {
-        let lane = LaneId(lane % plan.order().lanes);
+        let lane = LaneId(lane % plan.order.lanes);
         let whole = walk(&plan, lane, Cursor::default(), 200);
         let cursor = stop.checked_sub(1).map_or(Cursor::default(), |last| whole[last].1);
         prop_assert_eq!(&whole[stop..], &walk(&plan, lane, cursor, 200 - stop)[..]);
@@ -102,7 +126,7 @@ proptest! {
 
     #[test]
     fn lanes_stay_level_over_all_epochs((_, plan) in plans(), epochs in 1_u64..40) {
-        let passed = (0..plan.order().lanes).map(LaneId).map(|lane| {
+        let passed = (0..plan.order.lanes).map(LaneId).map(|lane| {
             (0..epochs).map(|epoch| plan.lane_length(Epoch(epoch), lane)).sum::<u64>()
         });
         let passed: BTreeSet<u64> = passed.collect();
@@ -110,22 +134,83 @@ proptest! {
     }
 
     #[test]
-    fn a_step_has_the_same_samples_in_every_world(
-        (_, plan) in plans(), world in 1_u32..5, step in 0_usize..20,
+    fn a_step_has_the_same_samples_in_every_world_and_after_every_stop(
+        sources in prop::collection::vec((0.1_f64..5.0, prop::collection::vec(20_u64..40, 1..6)), 1..4),
+        (lanes, seed, per_lane) in (1_u32..12, any::<u64>(), 1_u32..6),
+        (world, steps, stop) in (1_u32..5, 1_u64..20, 0_u64..20),
     ) {
-        let per_lane = 3;
-        let of_lanes = |lanes: Vec<LaneId>| -> BTreeSet<SampleId> {
-            let walks = lanes.into_iter().map(|lane| {
-                walk(&plan, lane, Cursor::default(), (step + 1) * per_lane).split_off(step * per_lane)
-            });
-            walks.flatten().map(|(sample, _)| sample).collect()
+        let order = Order { seed, lanes, shuffle_window: 16 };
+        let plan = Plan::new(&mixed(&sources), order).expect("enough samples");
+        // What these lanes draw in the steps, going on from where each source stood.
+        let walk_on = |lanes: &[LaneId], steps: std::ops::Range<u64>, from: &mut Positions| {
+            let mut drawn = BTreeSet::new();
+            for step in steps {
+                for lane in lanes {
+                    for source in plan.mix().sources(*lane, Step(step + 1), per_lane) {
+                        let cursor = from.entry((*lane, source)).or_default();
+                        let walked = walk(plan.source(source), *lane, *cursor, 1);
+                        drawn.insert((step, source, walked[0].0));
+                        *cursor = walked[0].1;
+                    }
+                }
+            }
+            drawn
         };
-        let world = world.min(plan.order().lanes);
-        let table = LaneTable::deal(plan.order().lanes, 1, WorldSize(world));
-        let together: BTreeSet<SampleId> =
-            (0..world).flat_map(|rank| of_lanes(table.lanes_of(Rank(rank)).collect())).collect();
-        prop_assert_eq!(together, of_lanes((0..plan.order().lanes).map(LaneId).collect()));
+        let all: Vec<LaneId> = (0..lanes).map(LaneId).collect();
+        let undisturbed = walk_on(&all, 0..steps, &mut Positions::new());
+        prop_assert_eq!(undisturbed.len() as u64, steps * u64::from(lanes * per_lane));
+
+        let table = LaneTable::deal(lanes, 1, WorldSize(world.min(lanes)));
+        let (stop, mut positions) = (stop.min(steps), Positions::new());
+        let mut together = walk_on(&all, 0..stop, &mut positions);
+        for rank in 0..world.min(lanes) {
+            let lanes: Vec<LaneId> = table.lanes_of(Rank(rank)).collect();
+            together.extend(walk_on(&lanes, stop..steps, &mut positions));
+        }
+        prop_assert_eq!(together, undisturbed);
     }
+}
+
+type Positions = std::collections::BTreeMap<(LaneId, SourceId), Cursor>;
+
+#[test]
+fn sources_are_drawn_by_their_weights() {
+    let mix = Mix::new(5, &[1.0, 3.0, 0.5]);
+    let mut drawn = [0_u32; 3];
+    for lane in (0..4).map(LaneId) {
+        for draw in 0..5000 {
+            drawn[mix.source(lane, draw).index()] += 1;
+        }
+    }
+    for (drawn, weight) in drawn.into_iter().zip([1.0, 3.0, 0.5]) {
+        let share = f64::from(drawn) / 20_000.0;
+        // Four deviations of 20,000 draws.
+        assert!((share - weight / 4.5).abs() < 0.014, "{share} for {weight}");
+    }
+    assert_eq!(Mix::new(5, &[2.0]).source(LaneId(9), 7), SourceId(0));
+}
+
+#[test]
+fn sources_of_the_same_shape_have_orders_of_their_own() {
+    let index = mixed(&[(1.0, vec![100, 100]), (1.0, vec![100, 100])]);
+    let order = Order {
+        seed: 3,
+        lanes: 2,
+        shuffle_window: 100,
+    };
+    let plan = Plan::new(&index, order).expect("enough samples");
+    let window = |source| {
+        plan.source(SourceId(source))
+            .epoch(Epoch(0))
+            .window(LaneId(0), 0)
+    };
+    assert_ne!(window(0).order, window(1).order);
+    assert!(
+        window(1)
+            .segments
+            .iter()
+            .all(|segment| segment.shard.0 >= 2)
+    );
 }
 
 #[test]
@@ -149,6 +234,7 @@ fn epochs_lanes_and_seeds_have_orders_of_their_own() {
     let index = index(&[100, 100, 100, 100]);
     let window = |seed, epoch, lane| {
         let plan = Plan::new(&index, order(seed)).expect("enough samples");
+        let plan = plan.source(SourceId(0));
         plan.epoch(Epoch(epoch)).window(LaneId(lane), 0).order
     };
     let orders = [
@@ -169,7 +255,7 @@ fn four_hundred_million_samples_have_windows_in_every_lane() {
         shuffle_window: 1024,
     };
     let plan = Plan::new(&index(&samples), order).expect("enough samples");
-    let epoch = plan.epoch(Epoch(3));
+    let epoch = plan.source(SourceId(0)).epoch(Epoch(3));
     let mut planned = 0;
     for lane in (0..4096).map(LaneId) {
         planned += epoch.window(lane, epoch.windows(lane) - 1).order.len();

@@ -28,6 +28,7 @@ fn written(shards: &Shards, steps: usize) -> (RunFiles, Keys) {
         index: Index::clone(index),
         order,
         samples_per_lane: SAMPLES_PER_LANE,
+        quarantines: Vec::new(),
         steps: batches
             .iter()
             .map(|batch| (batch.step, batch.key_hash))
@@ -44,7 +45,7 @@ fn written(shards: &Shards, steps: usize) -> (RunFiles, Keys) {
             })
             .collect(),
     };
-    let keys = wait(Keys::read(index, || {})).expect("keys");
+    let keys = wait(Keys::read(&files, || {})).expect("keys");
     (files, keys)
 }
 

@@ -60,11 +60,11 @@ fn a_scan_compares_what_is_written_and_tells_how_far_it_is() {
     let urls = [format!("{}/", url(folder.path()))];
     let heard = Mutex::new(Vec::new());
     let on_progress = |done, total| heard.lock().unwrap().push((done, total));
-    let written = wait(survey(&urls, Counting::Written, &on_progress)).unwrap();
+    let written = wait(survey(&urls, Counting::Written, &[], &on_progress)).unwrap();
     assert_eq!((written.index.samples(), written.counted), (623, 0));
     assert!(written.differences.is_empty());
     assert_eq!(*heard.lock().unwrap(), [(0, 2), (1, 2), (2, 2)]);
-    let scanned = wait(survey(&urls, Counting::Scan, &on_progress)).unwrap();
+    let scanned = wait(survey(&urls, Counting::Scan, &[], &on_progress)).unwrap();
     assert_eq!((scanned.index.samples(), scanned.counted), (624, 2));
     let [difference] = scanned.differences.as_slice() else {
         panic!("{:?}", scanned.differences);

@@ -7,5 +7,7 @@ mod emoji;
 mod faults;
 mod inspect;
 mod pack;
+mod quarantine;
 mod shards;
+mod sources;
 mod worlds;

@@ -7,7 +7,7 @@ use tokio::sync::watch;
 use twinspan_data::shard::Memory;
 use twinspan_data::tar::SampleReader;
 use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, Order, Tokenizer, build_index};
-use twinspan_types::{Cursor, Index, LaneId, Step};
+use twinspan_types::{Cursor, Index, LaneId, SourceEntry, Step};
 
 /// The repository's real data: 4,208 training pairs, 1,052 test pictures.
 pub const EMOJI: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../../tests/data/emoji");
@@ -93,6 +93,20 @@ impl Shards {
         self.folder.path().join(name)
     }
 
+    /// The shards as one source each, with these weights and places of the captions.
+    pub fn mixed(&self, sources: &[(f64, &str)]) -> Arc<Index> {
+        let index = self.index();
+        let sources = sources.iter().map(|(weight, captions)| SourceEntry {
+            shards: 1,
+            weight: *weight,
+            captions: captions.parse().unwrap(),
+        });
+        Arc::new(Index {
+            sources: sources.collect(),
+            shards: index.shards.clone(),
+        })
+    }
+
     pub fn index(&self) -> Arc<Index> {
         let sizes: Vec<String> = self
             .sizes
@@ -116,7 +130,8 @@ pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderCo
         },
         lanes: (0..lanes).map(LaneId).collect(),
         lane_group: 1,
-        cursors: vec![Cursor::default(); lanes as usize],
+        cursors: vec![Cursor::default(); (lanes * index.source_count()) as usize],
+        quarantines: Vec::new(),
         samples_per_lane,
         start: Step(0),
         image_size: 32,

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
-use twinspan_types::{Cursor, Index, LaneId, LaneTable, Rank, Step, WorldSize};
+use twinspan_types::{Cursor, Index, LaneId, LaneTable, Rank, Step, StreamId, WorldSize};
 
 const LANES: u32 = 8;
 const STEPS: usize = 12;
@@ -14,7 +14,7 @@ const STEPS: usize = 12;
 type Whole = (
     Vec<(SampleKey, Vec<u8>, Vec<u32>)>,
     u64,
-    Vec<(LaneId, Cursor)>,
+    Vec<(StreamId, Cursor)>,
 );
 
 fn whole(ranks: Vec<LocalBatch>) -> Whole {
