@@ -117,6 +117,7 @@ impl Case {
             lanes: lanes.lanes_of(rank).collect(),
             cursors: vec![Cursor::default(); self.config.data.lanes as usize],
             quarantines: Vec::new(),
+            cache: None,
             samples_per_lane: self.config.samples_per_lane(),
             start: Step(0),
             image_size: 64,

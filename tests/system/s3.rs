@@ -186,6 +186,32 @@ fn what_is_wrong_with_a_bucket_is_said_and_nothing_is_written() {
 }
 
 #[test]
+fn what_was_read_once_is_kept_on_disk_and_not_asked_for_again() {
+    let Some(server) = Server::start() else {
+        return;
+    };
+    // An epoch of 4,208 samples is 263 steps of 16.
+    let bucket = server.seaweed.bucket();
+    let mut workspace = Workspace::new(600, |run| {
+        run.replace(EMOJI, &format!("s3://{bucket}/emoji")).replace(
+            "shuffle_window: 64",
+            "shuffle_window: 64, cache: {dir: cache, size: 64MiB}",
+        )
+    });
+    workspace.env = server.seaweed.env();
+    let front = workspace.start(&["--no-eval"]);
+    workspace.wait_for_checkpoint_after(Some(300));
+    for shard in 0..9 {
+        server.bucket.delete(&format!("emoji/train/{shard:05}.tar"));
+    }
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let files = undisturbed(600);
+    assert_eq!(workspace.metric("train/loss"), files.metric("train/loss"));
+}
+
+#[test]
 fn a_shard_that_goes_missing_in_the_middle_ends_the_run_by_name() {
     let Some(server) = Server::start() else {
         return;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 use twinspan_collective::CollectiveError;
-use twinspan_data::{LoaderError, StoreError, TextError};
+use twinspan_data::{CacheError, LoaderError, StoreError, TextError};
 use twinspan_model::config::ModelConfigError;
 use twinspan_model::openclip::WeightsError;
 use twinspan_session::{SessionError, VoteError};
@@ -54,6 +54,9 @@ pub enum WorkerError {
         /// What is wrong.
         source: serde_json::Error,
     },
+    /// The folder of the shard cache cannot be used.
+    #[error(transparent)]
+    Cache(#[from] CacheError),
     /// The system gives no means to wait for a store.
     #[error("no asynchronous runtime can be started: {0}")]
     Runtime(#[source] std::io::Error),

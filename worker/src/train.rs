@@ -10,12 +10,14 @@ use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, Collective, RingConfig, RingListener, TcpRing};
 use twinspan_data::{
-    Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, StoreError, Tokenizer,
+    Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, ShardCache, StoreError,
+    Tokenizer,
 };
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Ended, Joined, Outcome, Session, SessionConfig, SessionError};
+use twinspan_types::config::CacheConfig;
 use twinspan_types::{
     CheckpointName, Directive, Index, Nonce, Phase, Quarantine, Rank, RunConfig, ShardEntry,
     ShardId, Step, StepMetrics, StepReport, World,
@@ -387,6 +389,13 @@ fn local_samples(batch: LocalBatch) -> LocalSamples {
     }
 }
 
+fn shard_cache(config: &RunConfig) -> Result<Option<Arc<ShardCache>>, WorkerError> {
+    let Some(CacheConfig { dir, size }) = &config.data.cache else {
+        return Ok(None);
+    };
+    Ok(Some(Arc::new(ShardCache::open(dir, *size)?)))
+}
+
 fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
     RingConfig {
         rank,
@@ -446,6 +455,7 @@ fn loader_config(
         crop_scale_min: config.data.crop_scale_min,
         tokenizer: Arc::new(Tokenizer::new(text.context_length, text.vocab_size)?),
         decode_threads,
+        cache: shard_cache(config)?,
         prefetch_bytes: config.data.prefetch_bytes,
         lease: session.lease(),
     })

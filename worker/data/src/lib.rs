@@ -4,6 +4,7 @@
 //! either.
 
 pub mod audit;
+mod cache;
 pub mod dataset;
 pub mod image;
 pub mod index;
@@ -18,6 +19,7 @@ pub mod tar;
 pub mod text;
 
 pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
+pub use cache::{CacheError, ShardCache};
 pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
 pub use index::{Counting, IndexBuildError, OnProgress, build_index, index_sources, survey};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};

@@ -1,5 +1,6 @@
 //! A shard's bytes by ranges: from an object store, or from memory.
 
+use crate::cache::{self, ShardCache};
 use crate::store::{self, Object, StoreError, Stores};
 use bytes::Bytes;
 use object_store::ObjectStore;
@@ -50,6 +51,7 @@ pub struct StoredShard {
     block_bytes: u64,
     block_start: u64,
     block: Bytes,
+    cache: Option<Arc<ShardCache>>,
 }
 
 impl StoredShard {
@@ -72,7 +74,63 @@ impl StoredShard {
             block_bytes,
             block_start: 0,
             block: Bytes::new(),
+            cache: None,
         })
+    }
+
+    /// Reads whole blocks through a cache.
+    #[must_use]
+    pub(crate) fn cached(self, cache: Option<Arc<ShardCache>>) -> Self {
+        Self { cache, ..self }
+    }
+
+    async fn fetch(&self, range: Range<u64>) -> Result<Bytes, StoreError> {
+        store::read_range(self.store.as_ref(), &self.path, &self.object, range).await
+    }
+
+    /// The whole blocks around a range, and where the first begins.
+    async fn through(
+        &self,
+        cache: Arc<ShardCache>,
+        start: u64,
+        end: u64,
+    ) -> Result<(u64, Bytes), StoreError> {
+        let first = start - start % cache::BLOCK;
+        let mut blocks = Vec::new();
+        for at in (first..end).step_by(cache::BLOCK as usize) {
+            let held = self.in_background(&cache, move |cache, shard| cache.read(shard, at));
+            let block = match held.await {
+                Some(block) => block,
+                None => {
+                    let block = self
+                        .fetch(at..(at + cache::BLOCK).min(self.object.bytes))
+                        .await?;
+                    let kept = block.clone();
+                    self.in_background(&cache, move |cache, shard| {
+                        cache.write(shard, at, &kept);
+                        None::<()>
+                    })
+                    .await;
+                    block
+                }
+            };
+            blocks.push(block);
+        }
+        match <[Bytes; 1]>::try_from(blocks) {
+            Ok([block]) => Ok((first, block)),
+            Err(blocks) => Ok((first, blocks.concat().into())),
+        }
+    }
+
+    /// Does a disk's work on a thread of its own; what panics gives nothing.
+    async fn in_background<T: Send + 'static>(
+        &self,
+        cache: &Arc<ShardCache>,
+        work: impl FnOnce(&ShardCache, &Object) -> Option<T> + Send + 'static,
+    ) -> Option<T> {
+        let (cache, shard) = (Arc::clone(cache), self.object.clone());
+        let done = tokio::task::spawn_blocking(move || work(&cache, &shard));
+        done.await.ok().flatten()
     }
 
     /// What the block holds from a place on.
@@ -104,13 +162,17 @@ impl Source for StoredShard {
         // A member across two blocks is the one thing that is copied: nothing is fetched twice.
         let held = self.from(range.start);
         let start = range.start + held.len() as u64;
-        let end = range
-            .end
-            .max((start + self.block_bytes).min(self.object.bytes));
-        let block =
-            store::read_range(self.store.as_ref(), &self.path, &self.object, start..end).await?;
-        let rest = block.slice(..(range.end - start) as usize);
-        (self.block, self.block_start) = (block, start);
+        (self.block_start, self.block) = match self.cache.clone() {
+            Some(cache) => self.through(cache, start, range.end).await?,
+            None => {
+                let end = start + self.block_bytes;
+                let block = start..range.end.max(end.min(self.object.bytes));
+                (start, self.fetch(block).await?)
+            }
+        };
+        let from = start - self.block_start;
+        let to = range.end - self.block_start;
+        let rest = self.block.slice(from as usize..to as usize);
         match held.is_empty() {
             true => Ok(rest),
             false => Ok([held, rest].concat().into()),

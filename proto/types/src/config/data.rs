@@ -2,7 +2,7 @@
 
 use super::parse::{Folder, expand_braces};
 use super::reader::{FRACTION, POSITIVE, Section};
-use super::{Captions, DataConfig, DataSource};
+use super::{CacheConfig, Captions, DataConfig, DataSource};
 use serde_json::Value;
 
 pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
@@ -11,6 +11,7 @@ pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig 
         lanes: section.count("lanes", 16),
         lane_group: section.count("lane_group", 1),
         shuffle_window: section.positive("shuffle_window", 1024),
+        cache: cache(&mut section, folder),
         prefetch_bytes: section.bytes("prefetch_bytes", 256 << 20),
         max_skip_fraction: section.number("max_skip_fraction", 0.01, FRACTION),
         crop_scale_min: section.number("crop_scale_min", 0.9, FRACTION),
@@ -19,6 +20,20 @@ pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig 
     };
     section.finish();
     config
+}
+
+fn cache(section: &mut Section<'_>, folder: &Folder<'_>) -> Option<CacheConfig> {
+    if !section.has("cache") {
+        section.take("cache");
+        return None;
+    }
+    let mut cache = section.section("cache");
+    let config = CacheConfig {
+        dir: folder.path(&cache.required_string("dir", "/mnt/nvme/twinspan")),
+        size: cache.bytes("size", 64 << 30),
+    };
+    cache.finish();
+    Some(config)
 }
 
 /// One source from `train`, or the list of `sources`.

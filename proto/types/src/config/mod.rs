@@ -10,8 +10,8 @@ pub use captions::Captions;
 pub use parse::expand_braces;
 pub use parse::url_of_path;
 pub use sections::{
-    CheckpointConfig, ClusterConfig, DataConfig, DataSource, EvalConfig, OptimizerConfig,
-    RunConfig, Schedule, TrainConfig,
+    CacheConfig, CheckpointConfig, ClusterConfig, DataConfig, DataSource, EvalConfig,
+    OptimizerConfig, RunConfig, Schedule, TrainConfig,
 };
 
 use std::fmt;

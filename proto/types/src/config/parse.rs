@@ -51,6 +51,12 @@ impl RunConfig {
 pub(super) struct Folder<'p>(&'p Path);
 
 impl Folder<'_> {
+    /// An absolute path.
+    pub(super) fn path(&self, path: &str) -> PathBuf {
+        let path = self.0.join(path);
+        std::path::absolute(&path).unwrap_or(path)
+    }
+
     /// An absolute URL of a path; URLs stay as they are. A folder's ends in a slash, whether the
     /// path does or not.
     pub(super) fn url(&self, path: &str) -> String {

@@ -3,6 +3,7 @@
 use super::Captions;
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
+use std::path::PathBuf;
 use std::time::Duration;
 
 /// A run, checked: every number is in its range and the numbers fit each other.
@@ -41,6 +42,9 @@ pub struct DataConfig {
     pub lane_group: u32,
     /// Samples within which a lane is shuffled.
     pub shuffle_window: u64,
+    /// Local disk that keeps what was read of remote shards; absent: nothing is kept.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub cache: Option<CacheConfig>,
     /// Memory for samples read ahead, in bytes, of one worker.
     pub prefetch_bytes: u64,
     /// Share of the dataset's samples that may be skipped before the run stops.
@@ -51,6 +55,15 @@ pub struct DataConfig {
     pub decode_threads: u32,
     /// How long workers may read ahead of the coordinator's word, and so go on without it.
     pub lease_ahead_seconds: u64,
+}
+
+/// A local disk that keeps what was read of remote shards.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheConfig {
+    /// The folder, on every worker's machine.
+    pub dir: PathBuf,
+    /// Bytes that one worker keeps in it.
+    pub size: u64,
 }
 
 /// Shards that are drawn from together.

@@ -27,6 +27,7 @@ pub fn samples_per_second(index: &Arc<Index>, batches: usize) -> Result<f64, Box
         lane_group: 1,
         cursors: vec![Cursor::default(); LANES as usize],
         quarantines: Vec::new(),
+        cache: None,
         samples_per_lane: BATCH / LANES,
         start: Step(0),
         image_size: SIDE,

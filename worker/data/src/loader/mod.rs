@@ -14,6 +14,7 @@ mod read;
 
 pub(crate) use read::{CAPTION, PICTURES};
 
+use crate::cache::ShardCache;
 use crate::order::{Order, Plan};
 use crate::random::first_word;
 use crate::store::StoreError;
@@ -60,6 +61,8 @@ pub struct LoaderConfig {
     pub decode_threads: usize,
     /// Memory for what is read ahead.
     pub prefetch_bytes: u64,
+    /// Where blocks of shards are kept.
+    pub cache: Option<Arc<ShardCache>>,
     /// The highest step that may be read for.
     pub lease: watch::Receiver<Step>,
 }

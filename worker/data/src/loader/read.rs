@@ -1,6 +1,7 @@
 //! Streams to windows of raw samples: one task a stream, on one I/O thread.
 
 use super::{LoaderConfig, LoaderError, Place};
+use crate::cache::ShardCache;
 use crate::order::{EpochPlan, Plan, Segment, Window};
 use crate::shard::StoredShard;
 use crate::store::{StoreError, Stores};
@@ -71,6 +72,7 @@ pub(super) struct Reader {
     stores: Stores,
     index: Arc<Index>,
     plan: Arc<Plan>,
+    cache: Option<Arc<ShardCache>>,
     quarantines: Vec<Quarantine>,
     /// The epochs that some stream is in, so that streams in the same one share its permutation.
     epochs: Mutex<Vec<(SourceId, Arc<EpochPlan>)>>,
@@ -88,6 +90,7 @@ impl Reader {
             stores: Stores::default(),
             index: Arc::clone(&config.index),
             plan,
+            cache: config.cache.clone(),
             quarantines: config.quarantines.clone(),
             epochs: Mutex::default(),
             stream_kib: u32::try_from(stream_bytes >> 10)
@@ -297,11 +300,10 @@ impl Reader {
             Some((shard, reader)) if shard == segment.shard && reader.index() == segment.first => {
                 reader
             }
-            _ => SampleReader::new(StoredShard::open(
-                &self.stores,
-                entry,
-                self.bytes(&segment),
-            )?),
+            _ => {
+                let shard = StoredShard::open(&self.stores, entry, self.bytes(&segment))?;
+                SampleReader::new(shard.cached(self.cache.clone()))
+            }
         };
         while reader.index() < end {
             let wanted = reader.index() >= segment.first;

@@ -132,6 +132,7 @@ pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderCo
         lane_group: 1,
         cursors: vec![Cursor::default(); (lanes * index.source_count()) as usize],
         quarantines: Vec::new(),
+        cache: None,
         samples_per_lane,
         start: Step(0),
         image_size: 32,
