@@ -248,6 +248,7 @@ fn samples(batch: LocalBatch) -> LocalSamples {
         captions: batch.captions,
         ends: batch.cursors,
         key_hash: batch.key_hash,
+        skips: batch.skips,
     }
 }
 
@@ -257,6 +258,7 @@ fn no_order() -> Directive {
         sequence: 0,
         at_step: Step(u64::MAX),
         checkpoint: None,
+        reform: false,
         stop: false,
     }
 }

@@ -88,7 +88,12 @@ pub fn with_workers(mut config: RunConfig, workers: Option<u32>) -> Result<RunCo
                 "--workers {n}: {n} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"
             )));
         }
-        Some(n) => config.cluster.workers = WorldSize(n),
+        Some(n) => {
+            let cluster = &mut config.cluster;
+            cluster.workers = WorldSize(n);
+            cluster.min_workers = cluster.min_workers.min(WorldSize(n));
+            cluster.max_workers = cluster.max_workers.max(WorldSize(n));
+        }
     }
     Ok(config)
 }

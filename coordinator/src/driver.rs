@@ -89,6 +89,7 @@ impl Driver {
                             let _ = waiting.send(answer);
                         }
                     }
+                    Action::Tell(text) => tracing::info!("{text}"),
                     Action::Finish(finished) => outcome = Some(finished),
                     action => {
                         if actions.send(action).await.is_err() {

@@ -81,7 +81,7 @@ impl RunDir {
             .collect();
         let recovered = Recovered {
             term: log.term(),
-            generation: highest_generation(&records),
+            worlds: worlds(&records),
             skips: crate::segments::skips(&files, &records, start).await?,
             latest,
             kept,
@@ -197,12 +197,14 @@ fn ended_at(records: &[LogRecord]) -> Option<Step> {
     })
 }
 
-fn highest_generation(records: &[LogRecord]) -> Generation {
+fn worlds(records: &[LogRecord]) -> Vec<(Generation, Step)> {
     let formed = records.iter().filter_map(|record| match &record.fact {
-        Fact::WorldFormed { generation, .. } => Some(*generation),
+        Fact::WorldFormed {
+            generation, start, ..
+        } => Some((*generation, *start)),
         _ => None,
     });
-    formed.max().unwrap_or_default()
+    formed.collect()
 }
 
 /// Shards that were given up.

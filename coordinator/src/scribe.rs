@@ -63,7 +63,7 @@ impl Scribe {
                     return Ok(Some(Event::FlushFailed(error.to_string())));
                 }
             }
-            Action::Reply(..) | Action::Finish(_) => {}
+            Action::Reply(..) | Action::Tell(_) | Action::Finish(_) => {}
         }
         Ok(None)
     }

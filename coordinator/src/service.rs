@@ -8,7 +8,7 @@ use twinspan_proto::convert::{ConvertError, join_response};
 use twinspan_proto::status::to_status;
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_server::Coordinator;
-use twinspan_types::{Fence, Leave, PartsStored, Quarantine, Report, ServiceError, Step};
+use twinspan_types::{Fence, Leave, PartsStored, Quarantine, Ready, Report, ServiceError, Step};
 
 /// What the handlers share.
 pub struct Service {
@@ -65,8 +65,8 @@ impl Coordinator for Service {
         &self,
         call: Call<v1::GetWorldRequest>,
     ) -> Result<Reply<v1::GetWorldResponse>, Status> {
-        let fence = decoded(Fence::try_from(call.into_inner()))?;
-        let response = self.ask(Request::GetWorld(fence)).await?;
+        let ready = decoded(Ready::try_from(call.into_inner()))?;
+        let response = self.ask(Request::GetWorld(ready)).await?;
         answered!(response, Response::World(world) => world.into())
     }
 

@@ -13,3 +13,4 @@ mod s3;
 mod skips;
 mod sources;
 mod support;
+mod survive;

@@ -1,6 +1,6 @@
 //! Stopping and going on.
 
-use crate::support::{Workspace, bounded_output, bounded_wait, process_of, signal};
+use crate::support::{Workspace, bounded_wait, signal};
 use rustix::process::Signal;
 use twinspan_testkit::harness::descendants;
 
@@ -49,22 +49,4 @@ fn a_run_killed_at_any_moment_goes_on_from_its_newest_checkpoint_exactly() {
     }
     parts.train(&[]);
     assert_eq!(parts.metric("train/loss"), whole.metric("train/loss"));
-}
-
-#[test]
-fn a_lost_worker_ends_the_run_with_a_clear_message_and_the_run_can_go_on() {
-    let workspace = Workspace::new(STEPS, |run| run);
-    let front = workspace.start(&[]);
-    workspace.wait_for_checkpoint_after(None);
-    let worker = process_of(front.id(), "worker");
-    signal(worker, Signal::KILL);
-    let output = bounded_output(front);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{errors}");
-    assert!(errors.contains("rank"), "{errors}");
-    assert!(
-        errors.contains("step-"),
-        "the checkpoint to go on from is named: {errors}"
-    );
-    assert_eq!(workspace.train(&[])["step"], STEPS);
 }

@@ -61,7 +61,7 @@ fn a_shard_that_goes_missing_is_given_up_and_the_run_goes_on_and_on_after_a_stop
     let front = workspace.start(&["--no-eval"]);
     workspace.wait_for_checkpoint_after(None);
     std::fs::remove_file(shards.join("00007.tar")).expect("removed");
-    workspace.wait_for_record("shard_quarantined");
+    workspace.wait_for_records("shard_quarantined", 1);
     signal(front.id(), Signal::INT);
     assert!(bounded_output(front).status.success());
     let result = workspace.train(&["--no-eval"]);

@@ -106,19 +106,22 @@ impl Workspace {
         metric(&text, name)
     }
 
-    /// Waits until the run's log holds a fact of this kind.
-    pub fn wait_for_record(&self, fact: &str) {
-        let start = Instant::now();
-        let holds = || {
-            let records = std::fs::read_dir(self.run_dir().join("log"));
-            let mut records = records.into_iter().flatten().flatten();
-            records.any(|record| {
-                std::fs::read_to_string(record.path()).is_ok_and(|text| text.contains(fact))
-            })
+    /// How many facts of a kind the run's log holds.
+    pub fn records(&self, fact: &str) -> usize {
+        let records = std::fs::read_dir(self.run_dir().join("log"));
+        let records = records.into_iter().flatten().flatten();
+        let is_it = |record: &std::fs::DirEntry| {
+            std::fs::read_to_string(record.path()).is_ok_and(|text| text.contains(fact))
         };
-        while !holds() {
-            assert!(start.elapsed() < BOUND, "no {fact} in the log in time");
-            std::thread::sleep(Duration::from_millis(20));
+        records.filter(is_it).count()
+    }
+
+    /// Waits until the run's log holds so many facts of a kind.
+    pub fn wait_for_records(&self, fact: &str, count: usize) {
+        let start = Instant::now();
+        while self.records(fact) < count {
+            assert!(start.elapsed() < BOUND, "no {count} of {fact} in time");
+            std::thread::sleep(Duration::from_millis(10));
         }
     }
 
@@ -232,13 +235,20 @@ pub fn bounded_wait(child: &mut Child) -> ExitStatus {
 
 /// A process below `front` that runs a subcommand.
 pub fn process_of(front: u32, subcommand: &str) -> u32 {
+    let found = processes_of(front, subcommand);
+    *found
+        .first()
+        .unwrap_or_else(|| panic!("no {subcommand} runs"))
+}
+
+/// The processes below `front` that run a subcommand.
+pub fn processes_of(front: u32, subcommand: &str) -> Vec<u32> {
     let runs = |pid: &u32| {
         let command = std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default();
         let mut words = command.split(|byte| *byte == 0);
         words.any(|word| word == subcommand.as_bytes())
     };
-    let found = descendants(front).into_iter().find(runs);
-    found.unwrap_or_else(|| panic!("no {subcommand} runs"))
+    descendants(front).into_iter().filter(runs).collect()
 }
 
 /// Sends a signal to a process.

@@ -86,6 +86,9 @@ pub enum WorkerError {
         /// The first rank that differs.
         rank: Rank,
     },
+    /// A state that another rank sent makes no sense.
+    #[error("a peer's state cannot be read: {0}; use the same build on all ranks")]
+    UnreadableState(String),
     /// The world does not hold this worker.
     #[error("the world that was formed does not hold this worker; start it again")]
     NotAMember,
@@ -104,6 +107,24 @@ impl WorkerError {
         match self {
             Self::Collective(error) => error.blames(),
             _ => None,
+        }
+    }
+
+    /// Whether another generation may mend it.
+    #[must_use]
+    pub fn leaves_generation(&self) -> bool {
+        match self {
+            Self::Collective(error) => match error {
+                CollectiveError::PeerLost { .. }
+                | CollectiveError::PeerLeft { .. }
+                | CollectiveError::Timeout { .. }
+                | CollectiveError::Aborted { .. }
+                | CollectiveError::Poisoned { .. }
+                | CollectiveError::Connect { .. } => true,
+                CollectiveError::Protocol { .. } | CollectiveError::Local { .. } => false,
+            },
+            Self::Session(SessionError::Superseded { .. } | SessionError::Evicted { .. }) => true,
+            _ => false,
         }
     }
 }

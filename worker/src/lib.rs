@@ -7,6 +7,8 @@ mod error;
 pub mod eval;
 mod exchange;
 mod grouping;
+mod heal;
+mod life;
 mod state;
 mod step;
 pub mod storage;
@@ -14,6 +16,6 @@ mod train;
 
 pub use error::WorkerError;
 pub use exchange::Exchange;
+pub use life::{Finished, WorkerConfig, build_fingerprint, run};
 pub use state::TrainState;
 pub use step::{LocalSamples, StepOutcome, Stepper};
-pub use train::{Finished, WorkerConfig, build_fingerprint, run};

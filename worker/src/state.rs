@@ -2,7 +2,7 @@
 
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
-use twinspan_types::{Cursor, Generation, Step};
+use twinspan_types::{Cursor, Generation, Stamp, Step};
 
 /// The state of one rank; equal on all ranks of a world.
 #[derive(Debug, Clone, PartialEq)]
@@ -22,6 +22,15 @@ pub struct TrainState {
 }
 
 impl TrainState {
+    /// What this is the state of.
+    #[must_use]
+    pub fn stamp(&self) -> Stamp {
+        Stamp {
+            generation: self.generation,
+            step: self.step,
+        }
+    }
+
     /// The state before the first step.
     #[must_use]
     pub fn initial(clip: &Clip, seed: u64, streams: u32) -> Self {

@@ -9,7 +9,7 @@ use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, le
 use twinspan_model::towers::{BatchNorm, Clip, ImageForward, TextForward, Weights};
 use twinspan_model::{Device, Tensor, TensorData};
 use twinspan_session::{Session, Tally, Vote};
-use twinspan_types::{Cursor, Directive, Phase, RunConfig, StreamId};
+use twinspan_types::{Cursor, Directive, Phase, RunConfig, Skip, StreamId};
 
 /// One rank's part of a global batch, decoded.
 pub struct LocalSamples {
@@ -23,6 +23,8 @@ pub struct LocalSamples {
     pub ends: Vec<(StreamId, Cursor)>,
     /// Sum of the hashes of the samples' keys.
     pub key_hash: u64,
+    /// Samples that were passed over.
+    pub skips: Vec<Skip>,
 }
 
 /// What a step gave.
@@ -145,6 +147,7 @@ impl<'r> Stepper<'r> {
             directive,
             ends: batch.ends.clone(),
             sample_hash: batch.key_hash,
+            skips: batch.skips.clone(),
         };
         let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
 

@@ -1,14 +1,16 @@
-//! A worker's life: join, connect, heal, train, leave.
+//! One generation: connect, heal, train.
 
-use crate::checkpoint::{Snapshot, fingerprint, restore};
+use crate::checkpoint::Snapshot;
 use crate::exchange::Exchange;
+use crate::heal::heal;
+use crate::life::Finished;
 use crate::step::{LocalSamples, StepOutcome, Stepper};
 use crate::storage::Storage;
 use crate::{TrainState, WorkerError};
 use std::sync::Arc;
 use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
-use twinspan_collective::{AbortHandle, Collective, RingConfig, RingListener, TcpRing};
+use twinspan_collective::{AbortHandle, RingConfig, RingListener, TcpRing};
 use twinspan_data::{
     Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, ShardCache, StoreError,
     Tokenizer,
@@ -16,11 +18,11 @@ use twinspan_data::{
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
-use twinspan_session::{Boundary, Ended, Joined, Outcome, Session, SessionConfig, SessionError};
+use twinspan_session::{Boundary, Session, SessionError};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
-    CheckpointName, Directive, Index, Nonce, Phase, Quarantine, Rank, RunConfig, ShardEntry,
-    ShardId, Step, StepMetrics, StepReport, World,
+    CheckpointName, Directive, Index, Phase, Quarantine, Rank, RunConfig, ShardEntry, ShardId,
+    Step, StepMetrics, StepReport, World,
 };
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
@@ -29,127 +31,88 @@ const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait for samples before a look whether the run has ended.
 const LISTEN_EVERY: Duration = Duration::from_millis(500);
 
-/// What a worker is told when it is started.
-#[derive(Debug, Clone)]
-pub struct WorkerConfig {
-    /// `http://host:port` of the coordinator.
-    pub coordinator: String,
-    /// Address that the data plane listens on and that peers can reach.
-    pub host: String,
-    /// This machine's name.
-    pub machine: String,
-    /// Threads that compute.
-    pub threads: usize,
-    /// A number that no other worker has.
-    pub nonce: Nonce,
-    /// Longest wait for the coordinator.
-    pub patience: Duration,
+/// What a worker's generations share.
+pub struct Run {
+    config: RunConfig,
+    clip: Clip,
+    storage: Storage,
+    listener: RingListener,
+    threads: usize,
+    cache: Option<Arc<ShardCache>>,
 }
 
-/// How a worker ended in good order.
-#[derive(Debug, Clone, Copy)]
-pub struct Finished {
-    /// The last committed step.
-    pub step: Step,
-    /// The rank that it held.
-    pub rank: Rank,
-}
-
-/// What this binary is: ranks of one run must be built alike, since they must take the same
-/// decisions about the same bytes.
-#[must_use]
-pub fn build_fingerprint() -> String {
-    let jpeg = if cfg!(feature = "turbojpeg") {
-        "turbojpeg"
-    } else {
-        "zune-jpeg"
-    };
-    format!(
-        "twinspan {} {}-{} {jpeg}",
-        env!("CARGO_PKG_VERSION"),
-        std::env::consts::ARCH,
-        std::env::consts::OS,
-    )
-}
-
-/// Joins the run, trains until the coordinator says that it is over, and leaves.
-///
-/// # Errors
-/// When this worker cannot go on; the coordinator has been told why, if it could be reached.
-pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
-    let listener = RingListener::bind(&config.host)?;
-    let (session, joined) = Session::join(&SessionConfig {
-        url: config.coordinator.clone(),
-        build: build_fingerprint(),
-        address: listener.address().to_owned(),
-        host: config.machine.clone(),
-        nonce: config.nonce,
-        patience: config.patience,
-    })?;
-    tracing::info!(worker = %joined.worker, "joined the run {}", joined.config.run);
-    match train(&session, &joined, &listener, config.threads) {
-        Ok(finished) => {
-            session.leave(Outcome::Done)?;
-            Ok(finished)
-        }
-        Err(error) => {
-            let outcome = Outcome::Failed {
-                reason: error.to_string(),
-                blamed: error.blames(),
-            };
-            if let Err(unheard) = session.leave(outcome) {
-                tracing::debug!(%unheard, "the coordinator was not told");
-            }
-            Err(error)
-        }
+impl Run {
+    /// Opens what the run's configuration names.
+    pub fn open(
+        config: RunConfig,
+        listener: RingListener,
+        threads: usize,
+    ) -> Result<Self, WorkerError> {
+        let model = ModelConfig::from_json(&config.model.to_string(), "model")?;
+        let cache = match &config.data.cache {
+            Some(CacheConfig { dir, size }) => Some(Arc::new(ShardCache::open(dir, *size)?)),
+            None => None,
+        };
+        Ok(Self {
+            clip: Clip::new(model),
+            storage: Storage::open(&config.url())?,
+            config,
+            listener,
+            threads,
+            cache,
+        })
     }
 }
 
-fn train(
-    session: &Session,
-    joined: &Joined,
-    listener: &RingListener,
-    threads: usize,
-) -> Result<Finished, WorkerError> {
-    let config = &joined.config;
-    let model = ModelConfig::from_json(&config.model.to_string(), "model")?;
-    let clip = Clip::new(model);
-    let storage = Storage::open(&config.url())?;
-    let world = session.wait_for_world(config.cluster.join_timeout)?;
-    let rank = world
-        .rank_of(&joined.worker)
-        .ok_or(WorkerError::NotAMember)?;
+/// How a generation ended in good order.
+pub enum Ended {
+    /// With the run.
+    Finished(Finished),
+    /// For another one.
+    Reform,
+}
 
+/// Takes part in a generation. `state` is what the worker has from the one before, and what it
+/// takes into the next, whatever ends this one.
+pub fn train(
+    session: &Session,
+    run: &Run,
+    world: &World,
+    state: &mut Option<TrainState>,
+) -> Result<Ended, WorkerError> {
+    let Run {
+        config,
+        clip,
+        storage,
+        ..
+    } = run;
+    let rank = world
+        .rank_of(&session.worker())
+        .ok_or(WorkerError::NotAMember)?;
     session.set_phase(Phase::Healing);
-    let mut ring = TcpRing::connect(listener, ring_config(config, &world, rank))?;
-    watch(session, &ring);
-    let mut state = match &world.restore {
-        Some(directory) => restore(&storage, directory, &clip)?,
-        None => TrainState::initial(&clip, config.seed, config.streams()),
+    let mut ring = connect(session, run, world, rank)?;
+    heal(&mut ring, session, world, clip, storage, config, state)?;
+    let Some(state) = state else {
+        return Err(WorkerError::NotAMember);
     };
     state.generation = world.generation;
-    ring.barrier()?;
-    let rows = rows_by_rank(config, &world);
-    let mut exchange = Exchange::new(Box::new(ring), rows);
-    if let Some(rank) = exchange.first_difference(fingerprint(&state))? {
-        return Err(WorkerError::DifferentWeights { rank });
-    }
-
+    let rows = rows_by_rank(config, world);
+    let exchange = Exchange::new(Box::new(ring), rows);
     let index: Index = serde_json::from_slice(&storage.read("index.json")?).map_err(|error| {
         WorkerError::CorruptFile {
             url: storage.url_of("index.json"),
             source: error,
         }
     })?;
-    let loading = loader_config(session, &clip, config, &world, rank, index, threads)?;
+    let loading = loader_config(session, run, world, rank, index, state)?;
     let loader = Loader::start(loading.clone())?;
     std::thread::scope(|scope| {
         Loop {
             session,
             config,
-            clip: &clip,
-            storage: &storage,
-            world: &world,
+            clip,
+            storage,
+            world,
             rank,
             exchange,
             loading,
@@ -160,6 +123,22 @@ fn train(
         }
         .run(scope, state)
     })
+}
+
+/// Links this rank with its neighbours. The coordinator's word ends the connecting and whatever
+/// collective the rank is in.
+fn connect(
+    session: &Session,
+    run: &Run,
+    world: &World,
+    rank: Rank,
+) -> Result<TcpRing, WorkerError> {
+    let abort = AbortHandle::new();
+    let (sequence, aborted) = (abort.clone(), abort.clone());
+    session.watch_collective(move || sequence.sequence());
+    session.on_abort(move |reason| aborted.abort(reason.to_owned()));
+    let config = ring_config(&run.config, world, rank);
+    Ok(TcpRing::connect_abortable(&run.listener, config, abort)?)
 }
 
 /// The loop over steps of one generation.
@@ -183,37 +162,40 @@ impl<'r: 's, 's> Loop<'r, 's> {
     fn run(
         mut self,
         scope: &'s Scope<'s, '_>,
-        mut state: TrainState,
-    ) -> Result<Finished, WorkerError> {
+        state: &mut TrainState,
+    ) -> Result<Ended, WorkerError> {
         let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
         let mut directive = self.world.directive;
         while state.step < self.config.train.steps {
             let begun = Instant::now();
             self.session.set_phase(Phase::DataWait);
-            let batch = self.next_batch(&state)?;
+            let batch = self.next_batch(state)?;
             let data_time = begun.elapsed();
-            let skips = batch.skips.clone();
             let samples = local_samples(batch);
             directive = self.session.directive().unwrap_or(directive);
             let outcome = stepper.step(
-                &mut state,
+                state,
                 &samples,
                 directive,
                 &mut self.exchange,
                 Some(self.session),
             )?;
-            let report = self.report(&state, &outcome, data_time, begun.elapsed());
-            self.session
-                .commit(state.step, (self.rank == Rank(0)).then_some(report), skips);
+            let report = self.report(state, &outcome, data_time, begun.elapsed());
+            self.session.commit(report);
             self.count_bad_steps(&outcome, state.step)?;
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
-                self.carry_out(scope, due, &state)?;
+                self.carry_out(scope, due, state)?;
                 if due.stop {
                     return self.finish(state.step);
                 }
+                if due.reform {
+                    // What is being written is still this generation's.
+                    self.finish_upload()?;
+                    return Ok(Ended::Reform);
+                }
             }
         }
-        self.last_order(scope, &state, directive)
+        self.last_order(scope, state, directive)
     }
 
     /// Waits for the step's batch in slices, so that the end of the run ends the wait.
@@ -229,7 +211,8 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 }
                 batch => return Ok(batch?),
             };
-            if let Some(Ended { failed, reason }) = self.session.ended() {
+            if let Some(ended) = self.session.ended() {
+                let (failed, reason) = (ended.failed, ended.reason);
                 return Err(SessionError::Ended { failed, reason }.into());
             }
             let waited = begun.elapsed();
@@ -283,7 +266,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
         scope: &'s Scope<'s, '_>,
         state: &TrainState,
         mut seen: Directive,
-    ) -> Result<Finished, WorkerError> {
+    ) -> Result<Ended, WorkerError> {
         loop {
             if let Some(due) = self.boundary.due(seen, state.step) {
                 self.carry_out(scope, due, state)?;
@@ -330,13 +313,13 @@ impl<'r: 's, 's> Loop<'r, 's> {
             .unwrap_or_else(|_| Err(WorkerError::Upload("its thread panicked".to_owned())))
     }
 
-    fn finish(mut self, step: Step) -> Result<Finished, WorkerError> {
+    fn finish(mut self, step: Step) -> Result<Ended, WorkerError> {
         self.session.set_phase(Phase::Checkpoint);
         self.finish_upload()?;
-        Ok(Finished {
+        Ok(Ended::Finished(Finished {
             step,
             rank: self.rank,
-        })
+        }))
     }
 
     fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {
@@ -375,6 +358,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
             },
             cursors: state.cursors.clone(),
             sample_hash: outcome.tally.sample_hash,
+            skips: outcome.tally.skips.clone(),
         }
     }
 }
@@ -386,14 +370,8 @@ fn local_samples(batch: LocalBatch) -> LocalSamples {
         captions: batch.captions,
         ends: batch.cursors,
         key_hash: batch.key_hash,
+        skips: batch.skips,
     }
-}
-
-fn shard_cache(config: &RunConfig) -> Result<Option<Arc<ShardCache>>, WorkerError> {
-    let Some(CacheConfig { dir, size }) = &config.data.cache else {
-        return Ok(None);
-    };
-    Ok(Some(Arc::new(ShardCache::open(dir, *size)?)))
 }
 
 fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
@@ -411,14 +389,6 @@ fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
     }
 }
 
-/// Heartbeats carry the ring's sequence, and the end of the run frees whoever waits in it.
-fn watch(session: &Session, ring: &TcpRing) {
-    let abort: AbortHandle = ring.abort_handle();
-    let sequence = abort.clone();
-    session.watch_collective(move || sequence.sequence());
-    session.on_end(move |ended| abort.abort(ended.reason.clone()));
-}
-
 fn rows_by_rank(config: &RunConfig, world: &World) -> Vec<usize> {
     let rows = |rank| world.lanes.lanes_of(rank).count() * config.samples_per_lane() as usize;
     world.size().ranks().map(rows).collect()
@@ -426,16 +396,16 @@ fn rows_by_rank(config: &RunConfig, world: &World) -> Vec<usize> {
 
 fn loader_config(
     session: &Session,
-    clip: &Clip,
-    config: &RunConfig,
+    run: &Run,
     world: &World,
     rank: Rank,
     index: Index,
-    threads: usize,
+    state: &TrainState,
 ) -> Result<LoaderConfig, WorkerError> {
+    let Run { config, clip, .. } = run;
     let text = &clip.config.text;
     let decode_threads = match config.data.decode_threads {
-        0 => threads,
+        0 => run.threads,
         threads => threads as usize,
     };
     Ok(LoaderConfig {
@@ -447,25 +417,16 @@ fn loader_config(
         },
         lanes: world.lanes.lanes_of(rank).collect(),
         lane_group: config.data.lane_group,
-        cursors: world.cursors.clone(),
+        cursors: state.cursors.clone(),
         quarantines: world.quarantines.clone(),
         samples_per_lane: config.samples_per_lane(),
-        start: world.start,
+        start: state.step,
         image_size: clip.config.vision.image_size() as u32,
         crop_scale_min: config.data.crop_scale_min,
         tokenizer: Arc::new(Tokenizer::new(text.context_length, text.vocab_size)?),
         decode_threads,
-        cache: shard_cache(config)?,
+        cache: run.cache.clone(),
         prefetch_bytes: config.data.prefetch_bytes,
         lease: session.lease(),
     })
-}
-
-/// An error of the session that ended the run in good order is no fault of this worker's.
-impl WorkerError {
-    /// Whether the coordinator ended the run while this worker was in it.
-    #[must_use]
-    pub fn is_ended_run(&self) -> bool {
-        matches!(self, Self::Session(SessionError::Ended { .. }))
-    }
 }

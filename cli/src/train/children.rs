@@ -12,6 +12,8 @@ use tokio::time::timeout;
 
 /// Log lines of children that wait to be printed.
 const LINES: usize = 256;
+/// Exit code of a process that has panicked.
+const PANICKED: i32 = 101;
 
 /// What the coordinator prints on standard output, one JSON object a line.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -100,10 +102,16 @@ impl Child {
     }
 }
 
+/// One worker's process.
+struct Worker {
+    name: String,
+    process: tokio::process::Child,
+    _pipe: Option<ChildStdin>,
+}
+
 /// The workers, and the log lines of all.
 pub struct Children {
-    workers: Vec<tokio::process::Child>,
-    pipes: Vec<ChildStdin>,
+    workers: Vec<Worker>,
     sender: mpsc::Sender<String>,
     logs: mpsc::Receiver<String>,
 }
@@ -113,7 +121,6 @@ impl Default for Children {
         let (sender, logs) = mpsc::channel(LINES);
         Self {
             workers: Vec::new(),
-            pipes: Vec::new(),
             sender,
             logs,
         }
@@ -165,8 +172,7 @@ impl Children {
     }
 
     /// Takes a worker in: its lines join the others'.
-    pub fn keep(&mut self, mut child: Child) {
-        self.pipes.extend(child._pipe.take());
+    pub fn keep(&mut self, name: String, child: Child) {
         let sender = self.sender.clone();
         let mut lines = child.lines;
         tokio::spawn(async move {
@@ -176,7 +182,26 @@ impl Children {
                 }
             }
         });
-        self.workers.push(child.process);
+        self.workers.push(Worker {
+            name,
+            process: child.process,
+            _pipe: child._pipe,
+        });
+    }
+
+    /// Takes out the workers that were killed or have crashed, with what became of each. One that
+    /// ends with an error of its own has told the coordinator.
+    pub fn take_crashed(&mut self) -> Vec<(String, ExitStatus)> {
+        let mut crashed = Vec::new();
+        self.workers
+            .retain_mut(|worker| match worker.process.try_wait() {
+                Ok(Some(status)) if status.code().is_none_or(|code| code == PANICKED) => {
+                    crashed.push((worker.name.clone(), status));
+                    false
+                }
+                _ => true,
+            });
+        crashed
     }
 
     /// The next log line of any worker.
@@ -197,12 +222,13 @@ impl Children {
     pub async fn wait(&mut self, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
         for worker in &mut self.workers {
-            if tokio::time::timeout_at(deadline, worker.wait())
+            let process = &mut worker.process;
+            if tokio::time::timeout_at(deadline, process.wait())
                 .await
                 .is_err()
             {
-                let _ = worker.start_kill();
-                let _ = worker.wait().await;
+                let _ = process.start_kill();
+                let _ = process.wait().await;
             }
         }
     }

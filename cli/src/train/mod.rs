@@ -23,6 +23,8 @@ use twinspan_types::{RunConfig, WorldSize};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that the other processes get to end by themselves once the coordinator has.
 const GRACE: Duration = Duration::from_secs(10);
+/// Crashes of workers without a step in between before the run is given up.
+const MOST_CRASHES: u32 = 8;
 /// Pause between two looks at the run.
 const LOOK: Duration = Duration::from_millis(200);
 
@@ -78,19 +80,14 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
             return Ok(End { report });
         }
     };
-    let threads = args.threads.unwrap_or_else(|| threads_per_worker(workers));
+    let mut crew = Crew {
+        url: url.clone(),
+        threads: args.threads.unwrap_or_else(|| threads_per_worker(workers)),
+        crashes: 0,
+        step: 0,
+    };
     for worker in 0..workers.0 {
-        let arguments = [
-            "worker",
-            "--coordinator",
-            &url,
-            "--parent-pipe",
-            "--threads",
-        ];
-        let mut arguments: Vec<String> = arguments.map(str::to_owned).to_vec();
-        arguments.push(threads.to_string());
-        let worker = children.spawn(&format!("worker {worker}"), &arguments, Some(threads));
-        children.keep(worker.map_err(failed)?);
+        crew.start(&mut children, format!("worker {worker}"))?;
     }
     let mut progress = Progress::new(config, args.json);
     progress.print(&format!("{}: coordinator at {url}", config.run));
@@ -98,6 +95,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
         &url,
         &mut coordinator,
         &mut children,
+        &mut crew,
         &mut signals,
         &mut progress,
     )
@@ -113,6 +111,7 @@ async fn watch(
     url: &str,
     coordinator: &mut Child,
     children: &mut Children,
+    crew: &mut Crew,
     signals: &mut Signals,
     progress: &mut Progress,
 ) -> Result<Report, Failure> {
@@ -124,7 +123,15 @@ async fn watch(
         tokio::select! {
             _ = looks.tick() => {
                 if let Ok(Ok(look)) = timeout(LOOK * 5, status::look(&mut client)).await {
+                    crew.stepped(look.step);
                     progress.show(look);
+                }
+                for (worker, status) in children.take_crashed() {
+                    if stopping {
+                        continue;
+                    }
+                    progress.print(&format!("{worker} ended ({status}); it is started again"));
+                    crew.replace(children, worker)?;
                 }
             }
             line = coordinator.next_line() => match line {
@@ -156,6 +163,45 @@ async fn watch(
     report.ok_or_else(|| {
         failed(anyhow!("the coordinator ended without a result ({code}); start the same command again to go on from the newest checkpoint"))
     })
+}
+
+/// How workers are started, and how often they may crash.
+struct Crew {
+    url: String,
+    threads: usize,
+    /// Crashes since the run's step last rose.
+    crashes: u32,
+    step: u64,
+}
+
+impl Crew {
+    fn start(&self, children: &mut Children, name: String) -> Result<(), Failure> {
+        let threads = self.threads.to_string();
+        let arguments = ["worker", "--coordinator", &self.url, "--parent-pipe"];
+        let arguments = arguments.into_iter().chain(["--threads", &threads]);
+        let arguments: Vec<String> = arguments.map(str::to_owned).collect();
+        let worker = children.spawn(&name, &arguments, Some(self.threads));
+        children.keep(name, worker.map_err(failed)?);
+        Ok(())
+    }
+
+    fn stepped(&mut self, step: u64) {
+        if step > self.step {
+            (self.step, self.crashes) = (step, 0);
+        }
+    }
+
+    /// Starts a worker again that has crashed.
+    fn replace(&mut self, children: &mut Children, name: String) -> Result<(), Failure> {
+        self.crashes += 1;
+        match self.crashes > MOST_CRASHES {
+            true => Err(failed(anyhow!(
+                "workers crashed {MOST_CRASHES} times without a step in between; look at their log \
+                 lines above, and start the same command again to go on from the newest checkpoint"
+            ))),
+            false => self.start(children, name),
+        }
+    }
 }
 
 /// What the coordinator says first; its log lines go to standard error, and an exit before it says

@@ -8,11 +8,8 @@ use twinspan_types::{Directive, Ended, Step, World};
 /// Where a run stands.
 #[derive(Debug)]
 pub(crate) enum Run {
-    /// Fewer workers than wanted.
-    Waiting {
-        /// When the wait has been too long.
-        deadline: Duration,
-    },
+    /// For the workers of the next generation.
+    Waiting(Waiting),
     /// A world was dealt; nobody sees it before its record is logged.
     Forming {
         /// The world.
@@ -36,6 +33,17 @@ pub(crate) enum Run {
     },
     /// Finished.
     Over(Outcome),
+}
+
+/// A run between two generations, or before the first.
+#[derive(Debug)]
+pub(crate) struct Waiting {
+    /// When the wait for the first generation has been too long.
+    pub(crate) deadline: Option<Duration>,
+    /// Since when it waits.
+    pub(crate) since: Duration,
+    /// Whether the run was told to stop: the next generation's first boundary is the last.
+    pub(crate) stop: bool,
 }
 
 /// A generation at work.
@@ -81,7 +89,7 @@ impl Run {
     /// What workers are told once the run is over for them.
     pub(crate) fn ended(&self) -> Option<Ended> {
         let outcome = match self {
-            Self::Waiting { .. } | Self::Forming { .. } | Self::Active(_) => return None,
+            Self::Waiting(_) | Self::Forming { .. } | Self::Active(_) => return None,
             Self::Ending { step } => return Some(at_last_step(*step)),
             Self::Closing { outcome, .. } | Self::Over(outcome) => outcome,
         };

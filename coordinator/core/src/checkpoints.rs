@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use twinspan_types::config::CheckpointConfig;
-use twinspan_types::{CheckpointName, Cursor, Manifest};
+use twinspan_types::{CheckpointName, Cursor, Manifest, Stamp};
 
 /// The ledger of checkpoints.
 #[derive(Debug)]
@@ -12,6 +12,8 @@ pub(crate) struct Checkpoints {
     kept: Vec<CheckpointName>,
     /// Every stream's position at the last of them.
     latest_cursors: Vec<Cursor>,
+    /// The last one's state.
+    latest_stamp: Option<Stamp>,
     /// All parts stored; manifest or record still on the way. With whether all ranks leave after.
     underway: Vec<(Manifest, bool)>,
     /// What this term has committed, retired or not.
@@ -27,6 +29,7 @@ impl Checkpoints {
         Self {
             policy,
             kept,
+            latest_stamp: latest.as_ref().map(stamp),
             latest_cursors: latest.map(|manifest| manifest.cursors).unwrap_or_default(),
             underway: Vec::new(),
             committed: BTreeSet::new(),
@@ -35,6 +38,11 @@ impl Checkpoints {
 
     pub(crate) fn latest(&self) -> Option<CheckpointName> {
         self.kept.last().copied()
+    }
+
+    /// What state the latest checkpoint holds.
+    pub(crate) fn latest_stamp(&self) -> Option<Stamp> {
+        self.latest_stamp
     }
 
     /// Every stream's position at the latest checkpoint, by stream; all at the start when there is
@@ -77,6 +85,7 @@ impl Checkpoints {
         let (manifest, stop) = self.underway.remove(at);
         self.kept.push(name);
         self.committed.insert(name);
+        self.latest_stamp = Some(stamp(&manifest));
         self.latest_cursors = manifest.cursors;
         Some(stop)
     }
@@ -94,6 +103,13 @@ impl Checkpoints {
             .collect();
         self.kept.retain(|name| !retired.contains(name));
         retired
+    }
+}
+
+fn stamp(manifest: &Manifest) -> Stamp {
+    Stamp {
+        generation: manifest.generation,
+        step: manifest.name.step,
     }
 }
 

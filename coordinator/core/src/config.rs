@@ -23,14 +23,20 @@ pub struct CoreConfig {
     pub streams: u32,
     /// Lanes that are dealt together.
     pub lane_group: u32,
-    /// Workers that a world is formed of.
+    /// Workers that the first world is formed of.
     pub workers: WorldSize,
+    /// Workers without which the run waits.
+    pub min_workers: WorldSize,
+    /// Workers that can take part.
+    pub max_workers: WorldSize,
     /// When checkpoints are written and which are kept.
     pub checkpoint: CheckpointConfig,
     /// Silence of a worker, while the step stands still, after which it is lost.
     pub heartbeat_timeout: Duration,
     /// Longest wait for all workers to join.
     pub join_timeout: Duration,
+    /// Longest wait for a worker that is heard to leave a broken generation.
+    pub step_timeout: Duration,
     /// How long workers can go on without this coordinator.
     pub lease_ahead: Duration,
     /// Share of the dataset's samples that may be passed over.
@@ -52,9 +58,12 @@ impl CoreConfig {
             streams: config.streams(),
             lane_group: config.data.lane_group,
             workers: config.cluster.workers,
+            min_workers: config.cluster.min_workers,
+            max_workers: config.cluster.max_workers,
             checkpoint: config.checkpoint.clone(),
             heartbeat_timeout: config.cluster.heartbeat_timeout,
             join_timeout: config.cluster.join_timeout,
+            step_timeout: config.cluster.step_timeout,
             lease_ahead: Duration::from_secs(config.data.lease_ahead_seconds),
             max_skip_fraction: config.data.max_skip_fraction,
             dataset_samples,
@@ -67,8 +76,8 @@ impl CoreConfig {
 pub struct Recovered {
     /// The term that was opened for this core.
     pub term: Term,
-    /// The highest generation that any term formed; 0 for none.
-    pub generation: Generation,
+    /// The generations that any term formed, and the steps that they started from.
+    pub worlds: Vec<(Generation, Step)>,
     /// The checkpoint to go on from.
     pub latest: Option<Manifest>,
     /// Checkpoints that exist, in the order of their records, the latest last.

@@ -1,26 +1,31 @@
 //! The machine: what happens, in the order in which it happens.
 
-use crate::active::{Active, Run, Stage};
+use crate::active::{Active, Run, Stage, Waiting};
 use crate::attempts::{Attempts, Complete};
 use crate::checkpoints::Checkpoints;
 use crate::config::{CoreConfig, Recovered};
 use crate::entropy::Entropy;
+use crate::lineage::Lineage;
 use crate::message::{Action, Event, Outcome};
 use crate::orders::Orders;
 use crate::progress::Progress;
 use crate::quarantine::Quarantines;
-use crate::roster::{Presence, Roster, Seat};
+use crate::roster::{Roster, Seat};
 use crate::skips::SkipLedger;
 use crate::watch::{Lost, Watch};
 use std::time::Duration;
 use twinspan_types::{
-    CheckpointName, Fact, Generation, LaneTable, MANIFEST_VERSION, Manifest, Term, World,
+    CheckpointName, Fact, Generation, LaneTable, MANIFEST_VERSION, Manifest, Rank, Stamp, Term,
+    World, WorldSize,
 };
 
 /// How long workers are waited for once they know that the run is over.
 const FAREWELL: Duration = Duration::from_secs(5);
 /// How long the ranks may take to deliver what is left after the last checkpoint.
 const LEAVING: Duration = Duration::from_secs(10);
+/// How long a worker may take to leave a broken generation when a peer could not go on without it:
+/// one that lives has found the generation broken as soon as the peer.
+const MISSED_GRACE: Duration = Duration::from_millis(500);
 /// Longest time that metrics and skips stay unwritten.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
 
@@ -30,8 +35,7 @@ pub struct Core {
     pub(crate) term: Term,
     /// The highest generation given so far, by any term.
     pub(crate) generation: Generation,
-    /// The generation that this term has formed.
-    pub(crate) formed: Option<Generation>,
+    pub(crate) lineage: Lineage,
     pub(crate) entropy: Entropy,
     pub(crate) now: Duration,
     pub(crate) watch: Watch,
@@ -56,12 +60,13 @@ impl Core {
     pub fn new(config: CoreConfig, recovered: Recovered, entropy: [u8; 32], now: Duration) -> Self {
         let Recovered {
             term,
-            generation,
+            worlds,
             latest,
             kept,
             skips,
             quarantines,
         } = recovered;
+        let lineage = Lineage::new(worlds);
         let mut skips = SkipLedger::new(config.max_skip_fraction, config.dataset_samples, skips);
         quarantines.iter().for_each(|shard| skips.quarantine(shard));
         let start = latest
@@ -70,20 +75,22 @@ impl Core {
             .unwrap_or_default();
         Self {
             term,
-            generation,
-            formed: None,
+            generation: lineage.highest(),
+            lineage,
             entropy: Entropy::new(entropy),
             now,
             watch: Watch::new(config.heartbeat_timeout, now),
-            roster: Roster::new(term, config.workers),
+            roster: Roster::new(term, config.max_workers),
             progress: Progress::from(start),
             skips,
             quarantines: Quarantines::new(quarantines),
             checkpoints: Checkpoints::new(config.checkpoint.clone(), kept, latest),
             orders: Orders::new(term),
-            run: Run::Waiting {
-                deadline: now + config.join_timeout,
-            },
+            run: Run::Waiting(Waiting {
+                deadline: Some(now + config.join_timeout),
+                since: now,
+                stop: false,
+            }),
             unflushed_since: None,
             writes: 0,
             actions: Vec::new(),
@@ -117,7 +124,14 @@ impl Core {
     pub fn next_deadline(&self) -> Option<Duration> {
         let phase = match &self.run {
             Run::Over(_) => return None,
-            Run::Waiting { deadline } | Run::Closing { deadline, .. } => Some(*deadline),
+            Run::Waiting(waiting) => {
+                let absent = self.roster.members_of(self.generation);
+                let absent = absent.filter(|(_, worker)| worker.ready.is_none());
+                let missed = absent.filter_map(|(_, worker)| worker.missed_since);
+                let missed = missed.map(|since| since + MISSED_GRACE);
+                waiting.deadline.into_iter().chain(missed).min()
+            }
+            Run::Closing { deadline, .. } => Some(*deadline),
             Run::Active(active) => match active.stage {
                 Stage::Leaving { deadline, .. } => Some(deadline),
                 Stage::Training | Stage::Stopping => None,
@@ -140,14 +154,15 @@ impl Core {
             self.flush();
         }
         match &self.run {
-            Run::Waiting { deadline } => {
-                let late = self.now >= *deadline;
-                self.turn_waiting(late);
-            }
+            Run::Waiting(_) => self.turn_waiting(),
             Run::Active(active) => match active.stage {
                 Stage::Training | Stage::Stopping => {
                     self.complete_checkpoint();
                     self.look_for_lost();
+                    match &self.run {
+                        Run::Waiting(_) => self.turn_waiting(),
+                        _ => self.let_joiners_in(),
+                    }
                 }
                 Stage::Leaving { step, deadline } => {
                     let gone = self.roster.nobody_is_here() || self.now >= deadline;
@@ -177,43 +192,110 @@ impl Core {
         }
     }
 
-    fn turn_waiting(&mut self, late: bool) {
-        match self.watch.lost(self.now, &self.roster) {
-            // Its seat is free again.
-            Some(Lost::One(seat)) => self.roster.remove(seat),
-            Some(Lost::All) | None => {}
+    /// Drops those who are lost, and forms a generation of the others once all of them have left
+    /// the last one.
+    fn turn_waiting(&mut self) {
+        while let Some(Lost::One(seat)) = self.watch.lost(self.now, &self.roster) {
+            let timeout = self.config.heartbeat_timeout;
+            self.drop_lost(seat, format!("no word from it for more than {timeout:?}"));
         }
-        let (joined, wanted) = (self.roster.joined(), self.config.workers);
-        if self.roster.is_complete() {
-            self.form();
+        let Run::Waiting(waiting) = &self.run else {
+            return;
+        };
+        let Waiting {
+            deadline,
+            since,
+            stop,
+        } = *waiting;
+        while let Some((seat, why)) = self.overdue(since) {
+            self.drop_lost(seat, why);
+        }
+        let all_ready = self
+            .roster
+            .members_of(self.generation)
+            .all(|(_, worker)| worker.ready.is_some());
+        let ready = self.roster.waiting().count() as u64;
+        let late = deadline.is_some_and(|deadline| self.now >= deadline);
+        let first = deadline.is_some();
+        let wanted = match (first && !late, stop) {
+            (true, _) => self.config.workers,
+            (false, true) => WorldSize(1),
+            (false, false) => self.config.min_workers,
+        };
+        if all_ready && ready >= u64::from(wanted.0) {
+            self.form(stop);
         } else if late {
+            let (joined, wanted) = (self.roster.joined(), self.config.workers);
             self.fail(format!(
                 "{joined} of {wanted} workers joined within cluster.join_timeout {:?}; start the \
                  others, lower cluster.workers or raise the timeout",
                 self.config.join_timeout
             ));
+        } else if stop && self.roster.joined() == WorldSize(0) {
+            self.stop_at_checkpoint();
         }
     }
 
+    /// A member of the last generation that should have left it by now, and why it is given up.
+    fn overdue(&self, since: Duration) -> Option<(Seat, String)> {
+        let mut members = self.roster.members_of(self.generation);
+        members.find_map(|(seat, worker)| {
+            let missed = worker
+                .missed_since
+                .is_some_and(|at| self.now >= at + MISSED_GRACE);
+            let stuck = self.now >= since + self.config.step_timeout;
+            match (worker.ready, missed, stuck) {
+                (None, true, _) => Some((seat, "a peer could not reach it".to_owned())),
+                (None, _, true) => {
+                    let limit = self.config.step_timeout;
+                    Some((
+                        seat,
+                        format!("it did not leave its generation within {limit:?}"),
+                    ))
+                }
+                _ => None,
+            }
+        })
+    }
+
+    /// The state to go on from: the one that is furthest of those that wait, if it is the run's and
+    /// no checkpoint is ahead of it.
+    fn source(&self) -> Option<Stamp> {
+        let checkpoint = self.checkpoints.latest_stamp();
+        let waiting = self.roster.waiting().map(|(_, stamp)| stamp);
+        let held = waiting.filter(|stamp| self.lineage.holds(*stamp)).max();
+        held.filter(|held| checkpoint.is_none_or(|checkpoint| checkpoint <= *held))
+    }
+
     /// Deals a world; its record comes before anyone sees it.
-    fn form(&mut self) {
+    fn form(&mut self, stop: bool) {
+        // What older generations reported goes into their own segments.
+        self.flush();
+        let source = self.source();
+        let rank = source.and_then(|source| {
+            let mut waiting = self.roster.waiting();
+            waiting.position(|(_, stamp)| stamp == source)
+        });
         let CoreConfig {
             lanes,
             lane_group,
             streams,
-            workers,
             ..
         } = self.config;
         self.generation = self.generation.next();
-        let latest = self.checkpoints.latest();
-        let start = latest.map(|name| name.step).unwrap_or_default();
+        let members = self.roster.form(self.generation);
+        let latest = self.checkpoints.latest().filter(|_| source.is_none());
+        let checkpoint = latest.map(|name| name.step).unwrap_or_default();
+        let start = source.map_or(checkpoint, |source| source.step);
         let attempt = self.entropy.attempt();
+        let size = WorldSize(u32::try_from(members.len()).unwrap_or(u32::MAX));
         let world = World {
             term: self.term,
             generation: self.generation,
-            members: self.roster.members(),
-            lanes: LaneTable::deal(lanes, lane_group, workers),
+            members,
+            lanes: LaneTable::deal(lanes, lane_group, size),
             start,
+            source: rank.map(|rank| Rank(u32::try_from(rank).unwrap_or(u32::MAX))),
             restore: latest.map(|name| name.directory()),
             cursors: self.checkpoints.cursors(streams),
             quarantines: self.quarantines.logged().to_vec(),
@@ -228,7 +310,7 @@ impl Core {
         });
         self.run = Run::Forming {
             world: Box::new(world),
-            stop: false,
+            stop,
         };
     }
 
@@ -237,8 +319,18 @@ impl Core {
             return;
         };
         let (world, stop) = ((**world).clone(), *stop);
-        self.formed = Some(world.generation);
-        self.progress = Progress::from(world.start);
+        self.lineage.add(world.generation, world.start);
+        self.progress.restart(world.start);
+        self.skips.redo_from(world.start);
+        self.watch.restart(self.now, world.start);
+        if world.generation > Generation(1) {
+            self.tell(format!(
+                "generation {}: {} workers go on from step {}",
+                world.generation,
+                world.size(),
+                world.start
+            ));
+        }
         let directive = world.directive;
         let mut active = Active {
             world,
@@ -247,7 +339,12 @@ impl Core {
             stage: Stage::Training,
         };
         active.order(directive);
+        let size = active.world.size();
         self.run = Run::Active(Box::new(active));
+        if self.roster.members_of(self.generation).count() < size.index() {
+            // One left while the record was written.
+            self.break_up();
+        }
         if stop {
             self.stop();
         }
@@ -256,11 +353,9 @@ impl Core {
     /// Orders a last checkpoint at the next boundary.
     pub(crate) fn stop(&mut self) {
         match &mut self.run {
-            Run::Waiting { .. } => {
-                let checkpoint = self.checkpoints.latest();
-                let step = checkpoint.map(|name| name.step).unwrap_or_default();
-                self.close(Outcome::Stopped { step, checkpoint });
-            }
+            // A generation that is between two takes its last checkpoint in the next.
+            Run::Waiting(waiting) if waiting.deadline.is_none() => waiting.stop = true,
+            Run::Waiting(_) => self.stop_at_checkpoint(),
             Run::Forming { stop, .. } => *stop = true,
             Run::Active(active) if matches!(active.stage, Stage::Training) => {
                 active.stage = Stage::Stopping;
@@ -270,42 +365,68 @@ impl Core {
         }
     }
 
+    fn stop_at_checkpoint(&mut self) {
+        let checkpoint = self.checkpoints.latest();
+        let step = checkpoint.map(|name| name.step).unwrap_or_default();
+        self.close(Outcome::Stopped { step, checkpoint });
+    }
+
     fn look_for_lost(&mut self) {
         let timeout = self.config.heartbeat_timeout;
         match self.watch.lost(self.now, &self.roster) {
             Some(Lost::One(seat)) => {
-                self.roster.worker_mut(seat).presence = Presence::Gone;
-                let lost = self.describe(seat);
-                self.fail(format!(
-                    "{lost} was lost: no word from it for more than {timeout:?}"
-                ));
+                self.drop_lost(seat, format!("no word from it for more than {timeout:?}"));
             }
             Some(Lost::All) => {
-                let all: Vec<Seat> = self.roster.workers().map(|(seat, _)| seat).collect();
-                for seat in all {
-                    self.roster.worker_mut(seat).presence = Presence::Gone;
+                let silence = timeout * 2;
+                while let Some(seat) = self.roster.first() {
+                    self.drop_lost(seat, format!("no word from any worker for {silence:?}"));
                 }
-                self.fail(format!(
-                    "all workers were lost: no word from any for more than {:?}; look whether \
-                     they ran and could reach this address",
-                    timeout * 2
-                ));
             }
             None => {}
         }
     }
 
-    /// `rank 1 (worker w1-2, pid 77 on gpu-3, at step 41 in phase Collective 12)`.
-    pub(crate) fn describe(&self, seat: Seat) -> String {
+    /// Takes a worker off the roster; a generation that it is a member of cannot go on.
+    pub(crate) fn drop_lost(&mut self, seat: Seat, why: String) {
         let worker = self.roster.worker(seat);
-        format!(
-            "rank {} ({}, at step {} in phase {:?}, collective {})",
-            seat.rank(),
-            worker.describe(),
-            worker.step,
-            worker.phase,
-            worker.collective_sequence
-        )
+        let was_member = worker.place.map(|(generation, _)| generation) == Some(self.generation);
+        let lost = worker.describe();
+        self.roster.remove(seat);
+        if was_member {
+            self.tell(format!("{lost} was lost: {why}"));
+            self.break_up();
+        }
+    }
+
+    /// The generation at work is over: its members are to ask for the next.
+    pub(crate) fn break_up(&mut self) {
+        if let Run::Active(active) = &self.run
+            && !matches!(active.stage, Stage::Leaving { .. })
+        {
+            self.run = Run::Waiting(Waiting {
+                deadline: None,
+                since: self.now,
+                stop: matches!(active.stage, Stage::Stopping),
+            });
+        }
+    }
+
+    /// Whoever waits while a generation is at work gets into the next, which is formed at a
+    /// boundary.
+    fn let_joiners_in(&mut self) {
+        let someone_waits = self.roster.waiting().next().is_some();
+        if let Run::Active(active) = &mut self.run
+            && matches!(active.stage, Stage::Training)
+            && someone_waits
+            && !active.directive.reform
+        {
+            active.order(self.orders.reform_now());
+        }
+    }
+
+    pub(crate) fn tell(&mut self, text: String) {
+        self.actions.push(Action::Tell(text));
     }
 
     /// Ends the run with a reason, to which is added how it goes on.
@@ -439,7 +560,7 @@ impl Core {
                 step: name.step,
                 deadline,
             };
-        } else if ordered == Some(name.attempt) {
+        } else if ordered == Some(name.attempt) && !active.directive.reform {
             let attempt = self.entropy.attempt();
             active.order(
                 self.orders

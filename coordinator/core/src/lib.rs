@@ -10,6 +10,7 @@ mod checkpoints;
 mod config;
 mod core;
 mod entropy;
+mod lineage;
 mod message;
 mod orders;
 mod progress;

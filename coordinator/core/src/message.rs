@@ -2,7 +2,8 @@
 
 use twinspan_types::{
     CheckpointName, Fact, Fence, Generation, Join, Joined, Leave, Manifest, PartsStored,
-    Quarantine, Report, ReportReply, RunStatus, ServiceError, Skip, Step, StepReport, WorldState,
+    Quarantine, Ready, Report, ReportReply, RunStatus, ServiceError, Skip, Step, StepReport,
+    WorldState,
 };
 
 /// Tells the caller which request a reply answers.
@@ -36,8 +37,8 @@ pub enum Event {
 pub enum Request {
     /// To take part.
     Join(Join),
-    /// For the speaker's generation.
-    GetWorld(Fence),
+    /// For the speaker's next generation.
+    GetWorld(Ready),
     /// To read lanes further, having committed this step.
     ExtendLease(Fence, Step),
     /// Heartbeat, committed steps, skipped samples.
@@ -94,6 +95,8 @@ pub enum Action {
     StoreManifest(Manifest),
     /// Remove a retired checkpoint: its manifest, then its parts.
     RemoveCheckpoint(CheckpointName),
+    /// Tell the operator what happened and what happens next.
+    Tell(String),
     /// Keep committed steps for the next segment.
     AppendMetrics(Generation, Vec<StepReport>),
     /// Keep skipped samples for the next segment.

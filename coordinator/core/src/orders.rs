@@ -15,14 +15,15 @@ impl Orders {
         Self { term, sequence: 0 }
     }
 
-    fn issue(&mut self, at_step: Step, attempt: Nonce, stop: bool) -> Directive {
+    fn issue(&mut self, at_step: Step, checkpoint: Option<CheckpointOrder>) -> Directive {
         self.sequence += 1;
         Directive {
             term: self.term,
             sequence: self.sequence,
             at_step,
-            checkpoint: Some(CheckpointOrder { attempt }),
-            stop,
+            checkpoint,
+            reform: false,
+            stop: false,
         }
     }
 
@@ -37,11 +38,26 @@ impl Orders {
         let every = config.checkpoint.every_steps.max(1);
         let next = Step((step.0 / every + 1) * every);
         let last = next >= config.total_steps;
-        self.issue(next.min(config.total_steps), attempt, last)
+        let checkpoint = Some(CheckpointOrder { attempt });
+        Directive {
+            stop: last,
+            ..self.issue(next.min(config.total_steps), checkpoint)
+        }
     }
 
     /// A checkpoint at the next boundary, after which all ranks leave.
     pub(crate) fn stop_now(&mut self, attempt: Nonce) -> Directive {
-        self.issue(Step(0), attempt, true)
+        Directive {
+            stop: true,
+            ..self.issue(Step(0), Some(CheckpointOrder { attempt }))
+        }
+    }
+
+    /// A new generation at the next boundary.
+    pub(crate) fn reform_now(&mut self) -> Directive {
+        Directive {
+            reform: true,
+            ..self.issue(Step(0), None)
+        }
     }
 }

@@ -22,7 +22,19 @@ pub(crate) struct Progress {
 const NEWEST: f64 = 0.1;
 
 impl Progress {
-    /// Before the first step of a generation.
+    /// A generation starts from a step. Steps up to it that were not reported yet still will be.
+    pub(crate) fn restart(&mut self, start: Step) {
+        let step = self.step.min(start);
+        let pace = self.pace;
+        *self = Self {
+            start,
+            step,
+            pace,
+            ..Self::default()
+        };
+    }
+
+    /// Before the first step of a run or a term.
     pub(crate) fn from(start: Step) -> Self {
         Self {
             start,
@@ -78,6 +90,7 @@ mod tests {
             metrics,
             cursors: Vec::new(),
             sample_hash: 0,
+            skips: Vec::new(),
         }
     }
 

@@ -7,7 +7,7 @@ use crate::quarantine::Known;
 use crate::roster::{Presence, Seat};
 use twinspan_types::{
     CheckpointName, Ended, Fact, Fence, Generation, Join, Leave, LeaveOutcome, PartsStored,
-    Quarantine, Report, ReportReply, ServiceError, Step, WorldState,
+    Quarantine, Ready, Report, ReportReply, ServiceError, Step, WorldState,
 };
 
 /// Steps that a lease reaches beyond the step that a rank has committed, at the least: before the
@@ -18,7 +18,7 @@ impl Core {
     pub(crate) fn answer(&mut self, request: Request) -> Result<Response, ServiceError> {
         match request {
             Request::Join(join) => self.join(join),
-            Request::GetWorld(fence) => self.get_world(&fence),
+            Request::GetWorld(ready) => self.get_world(&ready),
             Request::ExtendLease(fence, step) => self.extend_lease(&fence, step),
             Request::Report(report) => self.report(report),
             Request::PartsStored(stored) => self.parts_stored(stored),
@@ -47,22 +47,52 @@ impl Core {
 
     /// Who speaks; the worker counts as heard.
     fn hear(&mut self, fence: &Fence) -> Result<Seat, ServiceError> {
-        let seat = self.roster.speaker(fence, self.formed)?;
+        let seat = self.roster.speaker(fence, self.lineage.highest())?;
         self.roster.worker_mut(seat).heard = self.now;
         Ok(seat)
     }
 
-    fn get_world(&mut self, fence: &Fence) -> Result<Response, ServiceError> {
-        self.hear(fence)?;
+    fn get_world(&mut self, ready: &Ready) -> Result<Response, ServiceError> {
+        let Ready { fence, stamp, lost } = ready;
+        let seat = self.hear(fence)?;
+        if let Some(ended) = self.run.ended() {
+            return Ok(Response::World(WorldState::Ended(ended)));
+        }
+        let place = self.roster.worker(seat).place;
+        let member_of = place.map(|(generation, _)| generation).unwrap_or_default();
         let pending = WorldState::Pending {
             joined: self.roster.joined(),
             wanted: self.config.workers,
         };
-        Ok(Response::World(match (&self.run, self.run.ended()) {
-            (_, Some(ended)) => WorldState::Ended(ended),
-            (Run::Active(active), None) => WorldState::Formed(active.world.clone()),
-            (_, None) => pending,
-        }))
+        if member_of > fence.generation {
+            // It has been dealt a place in a generation that it has not heard of yet.
+            return Ok(Response::World(match &self.run {
+                Run::Active(active) if active.world.generation == member_of => {
+                    WorldState::Formed(active.world.clone())
+                }
+                Run::Forming { .. } => pending,
+                _ => {
+                    self.roster.worker_mut(seat).ready = Some(*stamp);
+                    pending
+                }
+            }));
+        }
+        self.roster.worker_mut(seat).ready = Some(*stamp);
+        if let Some(missed) = lost.and_then(|rank| self.roster.of_rank(fence.generation, rank))
+            && missed != seat
+        {
+            let now = self.now;
+            self.roster
+                .worker_mut(missed)
+                .missed_since
+                .get_or_insert(now);
+        }
+        if let Run::Active(active) = &self.run
+            && active.world.generation == member_of
+        {
+            self.break_up();
+        }
+        Ok(Response::World(pending))
     }
 
     /// A message that only a rank of the generation may send.
@@ -71,12 +101,22 @@ impl Core {
         if let Some(ended) = self.run.ended() {
             return Err(over(ended));
         }
-        match fence.generation {
-            Generation(0) => Err(ServiceError::Invalid {
+        if fence.generation == Generation(0) {
+            return Err(ServiceError::Invalid {
                 detail: "a worker without a generation has no lanes and no parts".to_owned(),
-            }),
-            _ => Ok(seat),
+            });
         }
+        match self.is_at_work(seat, fence.generation) {
+            true => Ok(seat),
+            false => Err(self.roster.fenced(fence, self.lineage.highest())),
+        }
+    }
+
+    /// Whether a worker speaks as a member of the generation at work.
+    fn is_at_work(&self, seat: Seat, generation: Generation) -> bool {
+        let place = self.roster.worker(seat).place;
+        matches!(&self.run, Run::Active(active) if active.world.generation == generation)
+            && place.is_some_and(|(member_of, _)| member_of == generation)
     }
 
     fn extend_lease(&mut self, fence: &Fence, step: Step) -> Result<Response, ServiceError> {
@@ -94,18 +134,18 @@ impl Core {
         let worker = self.roster.worker_mut(seat);
         worker.phase = report.phase;
         worker.collective_sequence = report.collective_sequence;
+        let at_work = self.is_at_work(seat, report.fence.generation);
         let mut reply = ReportReply {
-            acknowledged_step: Step(0),
-            acknowledged_skips: 0,
+            acknowledged_step: self.progress.step,
+            superseded: report.fence.generation != Generation(0) && !at_work,
             directive: None,
             ended: None,
         };
-        let in_generation = report.fence.generation != Generation(0);
-        if in_generation && matches!(self.run, Run::Active(_)) {
+        if at_work {
             self.take_steps(seat, report, &mut reply);
         }
         if let Run::Active(active) = &self.run
-            && in_generation
+            && at_work
         {
             reply.directive = Some(active.directive);
         }
@@ -118,13 +158,15 @@ impl Core {
         let worker = self.roster.worker_mut(seat);
         worker.step = worker.step.max(report.step);
         self.watch.stepped(self.now, report.step);
-        reply.acknowledged_skips = u32::try_from(report.skips.len()).unwrap_or(u32::MAX);
-        let steps = self.progress.accept(self.now, report.steps);
+        let mut steps = self.progress.accept(self.now, report.steps);
         reply.acknowledged_step = self.progress.step;
+        let skips = steps
+            .iter_mut()
+            .flat_map(|step| std::mem::take(&mut step.skips));
+        let skips = self.skips.accept(skips.collect());
         if !steps.is_empty() {
             self.append(Action::AppendMetrics(generation, steps));
         }
-        let skips = self.skips.accept(report.skips);
         if !skips.is_empty() {
             self.append(Action::AppendSkips(generation, skips));
             if let Some(reason) = self.skips.excess() {
@@ -147,7 +189,9 @@ impl Core {
         if !self.checkpoints.is_underway(&name)
             && let Run::Active(active) = &mut self.run
         {
-            let stored = active.attempts.store(&active.world, seat.rank(), stored);
+            let rank = self.roster.worker(seat).place.map(|(_, rank)| rank);
+            let rank = rank.unwrap_or_default();
+            let stored = active.attempts.store(&active.world, rank, stored);
             stored.map_err(|detail| ServiceError::Invalid { detail })?;
         }
         Ok(Response::Parts { committed: false })
@@ -165,8 +209,8 @@ impl Core {
             self.skips.quarantine(&quarantine);
             if let Some(excess) = self.skips.excess() {
                 let Quarantine { url, reason, .. } = quarantine;
-                let rank = seat.rank();
-                self.fail(format!("rank {rank} cannot read {url}: {reason}. {excess}"));
+                let who = self.roster.worker(seat).describe();
+                self.fail(format!("{who} cannot read {url}: {reason}. {excess}"));
             } else {
                 self.quarantines.begin(quarantine.clone());
                 self.log(Fact::ShardQuarantined(quarantine));
@@ -185,37 +229,30 @@ impl Core {
         let seat = self.hear(&fence)?;
         let left_before = self.roster.worker(seat).presence == Presence::Gone;
         self.roster.worker_mut(seat).presence = Presence::Gone;
-        match &self.run {
-            Run::Waiting { .. } => self.roster.remove(seat),
-            Run::Forming { .. } if !left_before => self.left_too_early(seat, outcome),
-            Run::Active(active) if !left_before => match active.stage {
-                Stage::Training | Stage::Stopping => self.left_too_early(seat, outcome),
-                Stage::Leaving { .. } => {}
-            },
-            _ => {}
+        let finishing = match &self.run {
+            Run::Active(active) => matches!(active.stage, Stage::Leaving { .. }),
+            Run::Waiting(_) | Run::Forming { .. } => false,
+            Run::Closing { .. } | Run::Ending { .. } | Run::Over(_) => true,
+        };
+        if !finishing && !left_before {
+            self.left_too_early(seat, outcome);
         }
         Ok(Response::Left)
     }
 
+    /// A worker that goes is no loss to a run that can form another generation; one that failed
+    /// by itself would fail there, too.
     fn left_too_early(&mut self, seat: Seat, outcome: LeaveOutcome) {
-        let who = self.describe(seat);
-        let blamed = match outcome {
-            LeaveOutcome::Failed { blamed, .. } => {
-                blamed.and_then(|rank| self.roster.of_rank(rank))
+        match outcome {
+            LeaveOutcome::Failed { reason, .. } if self.roster.worker(seat).place.is_some() => {
+                let who = self.roster.worker(seat).describe();
+                self.fail(format!("{who} failed: {reason}"));
             }
-            LeaveOutcome::Done => None,
-        };
-        let reason = match (outcome, blamed) {
-            (LeaveOutcome::Failed { reason, .. }, Some(blamed)) if blamed != seat => {
-                // It is probably dead: nobody waits for it.
-                self.roster.worker_mut(blamed).presence = Presence::Gone;
-                let lost = self.describe(blamed);
-                format!("{lost} was lost, as rank {} reports: {reason}", seat.rank())
+            LeaveOutcome::Failed { reason, .. } => {
+                self.drop_lost(seat, format!("it failed: {reason}"));
             }
-            (LeaveOutcome::Failed { reason, .. }, _) => format!("{who} failed: {reason}"),
-            (LeaveOutcome::Done, _) => format!("{who} left before the run was stopped"),
-        };
-        self.fail(reason);
+            LeaveOutcome::Done => self.drop_lost(seat, "it left".to_owned()),
+        }
     }
 }
 

@@ -1,20 +1,14 @@
-//! Who has joined, in the order of joining: a worker's seat becomes its rank.
+//! Who has joined, in the order of joining, and which rank each holds in the last generation.
 
 use std::time::Duration;
 use twinspan_types::{
     Fence, Generation, Join, Joined, Lifetime, Member, Nonce, Phase, Rank, ServiceError,
-    SessionSecret, Step, Term, WorkerId, WorldSize,
+    SessionSecret, Stamp, Step, Term, WorkerId, WorldSize,
 };
 
-/// A worker's place in the order of joining; its rank once a world is formed.
+/// A worker's place in the order of joining.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Seat(usize);
-
-impl Seat {
-    pub(crate) fn rank(self) -> Rank {
-        Rank(u32::try_from(self.0).unwrap_or(u32::MAX))
-    }
-}
 
 /// Whether a worker is still to be waited for at the end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,6 +30,12 @@ pub(crate) struct Worker {
     pub(crate) host: String,
     pub(crate) pid: u32,
     pub(crate) presence: Presence,
+    /// The last generation of this term that it is a member of, and its rank there.
+    pub(crate) place: Option<(Generation, Rank)>,
+    /// What its state is, once it waits for the next generation.
+    pub(crate) ready: Option<Stamp>,
+    /// Since when a peer could not go on without it.
+    pub(crate) missed_since: Option<Duration>,
     /// When it was last heard.
     pub(crate) heard: Duration,
     pub(crate) phase: Phase,
@@ -49,17 +49,17 @@ pub(crate) struct Worker {
 #[derive(Debug)]
 pub(crate) struct Roster {
     term: Term,
-    wanted: WorldSize,
+    most: WorldSize,
     /// Names ever given, so that none is given twice.
     named: u64,
     workers: Vec<Worker>,
 }
 
 impl Roster {
-    pub(crate) fn new(term: Term, wanted: WorldSize) -> Self {
+    pub(crate) fn new(term: Term, most: WorldSize) -> Self {
         Self {
             term,
-            wanted,
+            most,
             named: 0,
             workers: Vec::new(),
         }
@@ -67,10 +67,6 @@ impl Roster {
 
     pub(crate) fn joined(&self) -> WorldSize {
         WorldSize(u32::try_from(self.workers.len()).unwrap_or(u32::MAX))
-    }
-
-    pub(crate) fn is_complete(&self) -> bool {
-        self.joined() >= self.wanted
     }
 
     /// What a repeated join is answered.
@@ -94,10 +90,8 @@ impl Roster {
         secret: SessionSecret,
         now: Duration,
     ) -> Result<Joined, ServiceError> {
-        if self.is_complete() {
-            return Err(ServiceError::Full {
-                wanted: self.wanted,
-            });
+        if self.joined() >= self.most {
+            return Err(ServiceError::Full { wanted: self.most });
         }
         if let Some(first) = self
             .workers
@@ -120,6 +114,9 @@ impl Roster {
             host: join.host,
             pid: join.pid,
             presence: Presence::Here,
+            place: None,
+            ready: Some(Stamp::default()),
+            missed_since: None,
             heard: now,
             phase: Phase::Joining,
             step: Step(0),
@@ -131,25 +128,11 @@ impl Roster {
         Ok(admission)
     }
 
-    /// Who speaks, if it joined in this term with this secret and speaks of this generation, or of
-    /// none yet. `formed` is the generation of this term.
-    pub(crate) fn speaker(
-        &self,
-        fence: &Fence,
-        formed: Option<Generation>,
-    ) -> Result<Seat, ServiceError> {
-        let fenced = || ServiceError::Fenced {
-            ours: Lifetime {
-                term: self.term,
-                generation: formed.unwrap_or_default(),
-            },
-            theirs: Lifetime {
-                term: fence.term,
-                generation: fence.generation,
-            },
-        };
+    /// Who speaks, if it joined in this term with this secret and speaks of no generation beyond
+    /// the last one.
+    pub(crate) fn speaker(&self, fence: &Fence, last: Generation) -> Result<Seat, ServiceError> {
         if fence.term != self.term {
-            return Err(fenced());
+            return Err(self.fenced(fence, last));
         }
         let matches = |worker: &Worker| worker.id == fence.worker && worker.secret == fence.secret;
         let Some(seat) = self.workers.iter().position(matches) else {
@@ -157,10 +140,24 @@ impl Roster {
                 worker: fence.worker.0.clone(),
             });
         };
-        if fence.generation != Generation(0) && Some(fence.generation) != formed {
-            return Err(fenced());
+        match fence.generation > last {
+            true => Err(self.fenced(fence, last)),
+            false => Ok(Seat(seat)),
         }
-        Ok(Seat(seat))
+    }
+
+    /// The refusal of a message of another lifetime.
+    pub(crate) fn fenced(&self, fence: &Fence, last: Generation) -> ServiceError {
+        ServiceError::Fenced {
+            ours: Lifetime {
+                term: self.term,
+                generation: last,
+            },
+            theirs: Lifetime {
+                term: fence.term,
+                generation: fence.generation,
+            },
+        }
     }
 
     pub(crate) fn knows(&self, id: &WorkerId) -> bool {
@@ -175,8 +172,30 @@ impl Roster {
         &mut self.workers[seat.0]
     }
 
-    pub(crate) fn of_rank(&self, rank: Rank) -> Option<Seat> {
-        (rank.index() < self.workers.len()).then_some(Seat(rank.index()))
+    pub(crate) fn of_rank(&self, generation: Generation, rank: Rank) -> Option<Seat> {
+        let place = Some((generation, rank));
+        let seat = self.workers.iter().position(|worker| worker.place == place);
+        seat.map(Seat)
+    }
+
+    /// The worker that joined first.
+    pub(crate) fn first(&self) -> Option<Seat> {
+        self.workers().next().map(|(seat, _)| seat)
+    }
+
+    /// The members of a generation that are still here.
+    pub(crate) fn members_of(
+        &self,
+        generation: Generation,
+    ) -> impl Iterator<Item = (Seat, &Worker)> {
+        let of = move |worker: &Worker| worker.place.is_some_and(|(of, _)| of == generation);
+        self.workers().filter(move |(_, worker)| of(worker))
+    }
+
+    /// Those who wait for the next generation, in the order of joining.
+    pub(crate) fn waiting(&self) -> impl Iterator<Item = (Seat, Stamp)> + Clone {
+        self.workers()
+            .filter_map(|(seat, worker)| Some((seat, worker.ready?)))
     }
 
     pub(crate) fn workers(&self) -> impl Iterator<Item = (Seat, &Worker)> + Clone {
@@ -186,7 +205,7 @@ impl Roster {
             .map(|(seat, worker)| (Seat(seat), worker))
     }
 
-    /// Frees a seat before a world is formed; later joiners move up.
+    /// Frees a seat; later joiners move up.
     pub(crate) fn remove(&mut self, seat: Seat) {
         self.workers.remove(seat.0);
     }
@@ -197,18 +216,37 @@ impl Roster {
             .all(|worker| worker.presence == Presence::Gone)
     }
 
-    pub(crate) fn members(&self) -> Vec<Member> {
-        let member = |worker: &Worker| Member {
-            worker: worker.id.clone(),
-            address: worker.address.clone(),
-        };
-        self.workers.iter().map(member).collect()
+    /// Makes those who wait the members of a generation, ranked in the order of joining.
+    pub(crate) fn form(&mut self, generation: Generation) -> Vec<Member> {
+        let mut members = Vec::new();
+        for worker in &mut self.workers {
+            let Some(stamp) = worker.ready.take() else {
+                continue;
+            };
+            let rank = Rank(u32::try_from(members.len()).unwrap_or(u32::MAX));
+            worker.place = Some((generation, rank));
+            worker.missed_since = None;
+            worker.lease = Step(0);
+            worker.step = stamp.step;
+            members.push(Member {
+                worker: worker.id.clone(),
+                address: worker.address.clone(),
+            });
+        }
+        members
     }
 }
 
 impl Worker {
-    /// `worker w1-2, pid 77 on gpu-3`.
+    /// `rank 1 (worker w1-2, pid 77 on gpu-3, at step 41 in phase Collective, collective 12)`.
     pub(crate) fn describe(&self) -> String {
-        format!("worker {}, pid {} on {}", self.id, self.pid, self.host)
+        let name = format!("worker {}, pid {} on {}", self.id, self.pid, self.host);
+        match self.place {
+            Some((_, rank)) => format!(
+                "rank {rank} ({name}, at step {} in phase {:?}, collective {})",
+                self.step, self.phase, self.collective_sequence
+            ),
+            None => name,
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Samples that could not be used, and when they are too many.
 
 use std::collections::{BTreeMap, BTreeSet};
-use twinspan_types::{Epoch, LaneId, Quarantine, Skip};
+use twinspan_types::{Epoch, LaneId, Quarantine, Skip, Step};
 
 /// How many skipped samples a failure names.
 const NAMED: usize = 20;
@@ -11,7 +11,7 @@ const NAMED: usize = 20;
 pub(crate) struct SkipLedger {
     max_fraction: f64,
     dataset_samples: u64,
-    met: BTreeSet<(LaneId, Epoch, String, String)>,
+    met: BTreeMap<(LaneId, Epoch, String, String), Step>,
     /// A sample that is met again in a later epoch counts once.
     samples: BTreeSet<(String, String)>,
     first: Vec<Skip>,
@@ -24,7 +24,7 @@ impl SkipLedger {
         let mut ledger = Self {
             max_fraction,
             dataset_samples,
-            met: BTreeSet::new(),
+            met: BTreeMap::new(),
             samples: BTreeSet::new(),
             first: Vec::new(),
             quarantined: BTreeMap::new(),
@@ -46,15 +46,18 @@ impl SkipLedger {
             .insert(url.clone(), (*samples, reason.clone()));
     }
 
+    /// Forgets where skips were met beyond a step: those steps are redone.
+    pub(crate) fn redo_from(&mut self, start: Step) {
+        self.met.retain(|_, step| *step <= start);
+    }
+
     /// Notes skips and returns those that were not known.
     pub(crate) fn accept(&mut self, skips: Vec<Skip>) -> Vec<Skip> {
         let mut fresh = Vec::new();
         for skip in skips {
             let sample = (skip.shard.clone(), skip.key.clone());
-            if !self
-                .met
-                .insert((skip.lane, skip.epoch, sample.0.clone(), sample.1.clone()))
-            {
+            let place = (skip.lane, skip.epoch, sample.0.clone(), sample.1.clone());
+            if self.met.insert(place, skip.step).is_some() {
                 continue;
             }
             if !self.quarantined.contains_key(&sample.0)

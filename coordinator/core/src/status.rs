@@ -10,8 +10,8 @@ impl Core {
     #[must_use]
     pub fn status(&self) -> RunStatus {
         let (state, message) = self.state();
-        let ranks = self.roster.workers().map(|(seat, worker)| RankStatus {
-            rank: seat.rank(),
+        let ranks = self.roster.workers().map(|(_, worker)| RankStatus {
+            rank: worker.place.map(|(_, rank)| rank).unwrap_or_default(),
             worker: worker.id.clone(),
             host: worker.host.clone(),
             pid: worker.pid,
@@ -26,7 +26,7 @@ impl Core {
             state,
             message,
             term: self.term,
-            generation: self.formed.unwrap_or_default(),
+            generation: self.lineage.highest(),
             step: self.progress.step,
             total_steps: self.config.total_steps,
             metrics: self.progress.metrics.clone(),
@@ -41,9 +41,19 @@ impl Core {
 
     fn state(&self) -> (RunState, String) {
         match &self.run {
-            Run::Waiting { .. } => {
-                let (joined, wanted) = (self.roster.joined(), self.config.workers);
-                let message = format!("{joined} of {wanted} workers have joined");
+            Run::Waiting(waiting) => {
+                let joined = self.roster.joined();
+                let message = match waiting.deadline {
+                    Some(_) => format!("{joined} of {} workers have joined", self.config.workers),
+                    None => {
+                        let ready = self.roster.waiting().count();
+                        let least = self.config.min_workers;
+                        format!(
+                            "a new generation: {ready} of {joined} workers are ready, {least} are \
+                             needed"
+                        )
+                    }
+                };
                 (RunState::WaitingForWorkers, message)
             }
             Run::Forming { world, .. } => {

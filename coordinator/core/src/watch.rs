@@ -55,6 +55,11 @@ impl Watch {
         self.called + self.timeout / 4
     }
 
+    /// A generation starts from this step: its members have a whole timeout to be heard.
+    pub(crate) fn restart(&mut self, now: Duration, start: Step) {
+        (self.highest, self.rose) = (start, now);
+    }
+
     /// A rank has committed this step.
     pub(crate) fn stepped(&mut self, now: Duration, step: Step) {
         if step > self.highest {

@@ -1,6 +1,6 @@
 //! What a heartbeat carries: phases, committed steps and skipped samples; and checkpoint parts.
 
-use super::{ConvertError, all, required};
+use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{Epoch, LaneId, Part, Phase, Skip, SkipReason, Step, StepMetrics, StepReport};
 
@@ -67,6 +67,7 @@ impl From<StepReport> for v1::StepReport {
             metrics: Some(report.metrics.into()),
             cursors: all(report.cursors),
             sample_hash: report.sample_hash,
+            skips: all(report.skips),
         }
     }
 }
@@ -80,6 +81,7 @@ impl TryFrom<v1::StepReport> for StepReport {
             metrics: required(wire.metrics, "StepReport.metrics")?.into(),
             cursors: all(wire.cursors),
             sample_hash: wire.sample_hash,
+            skips: try_all(wire.skips)?,
         })
     }
 }

@@ -4,8 +4,8 @@ use super::reports::phase;
 use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{
-    Ended, Fence, Generation, Join, Joined, Leave, LeaveOutcome, Nonce, PartsStored, Rank, Report,
-    ReportReply, SessionSecret, Step, Term, WorkerId, WorldState,
+    Ended, Fence, Generation, Join, Joined, Leave, LeaveOutcome, Nonce, PartsStored, Rank, Ready,
+    Report, ReportReply, SessionSecret, Step, Term, WorkerId, WorldState,
 };
 
 impl From<Fence> for v1::Fence {
@@ -53,11 +53,15 @@ pub fn join_response(joined: Joined, config: String) -> v1::JoinResponse {
     }
 }
 
-impl TryFrom<v1::GetWorldRequest> for Fence {
+impl TryFrom<v1::GetWorldRequest> for Ready {
     type Error = ConvertError;
 
     fn try_from(wire: v1::GetWorldRequest) -> Result<Self, ConvertError> {
-        Ok(required(wire.fence, "GetWorldRequest.fence")?.into())
+        Ok(Self {
+            fence: required(wire.fence, "GetWorldRequest.fence")?.into(),
+            stamp: required(wire.stamp, "GetWorldRequest.stamp")?.into(),
+            lost: wire.lost_rank.map(Rank),
+        })
     }
 }
 
@@ -114,7 +118,6 @@ impl TryFrom<v1::ReportRequest> for Report {
             collective_sequence: wire.collective_sequence,
             progress: wire.progress,
             steps: try_all(wire.steps)?,
-            skips: try_all(wire.skips)?,
         })
     }
 }
@@ -123,7 +126,7 @@ impl From<ReportReply> for v1::ReportResponse {
     fn from(reply: ReportReply) -> Self {
         Self {
             acknowledged_step: reply.acknowledged_step.0,
-            acknowledged_skips: reply.acknowledged_skips,
+            superseded: reply.superseded,
             directive: reply.directive.map(Into::into),
             ended: reply.ended.map(Into::into),
         }

@@ -3,8 +3,8 @@
 use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{
-    CheckpointOrder, Cursor, Directive, Epoch, Generation, LaneTable, Member, Nonce, Rank, Step,
-    Term, WorkerId, World,
+    CheckpointOrder, Cursor, Directive, Epoch, Generation, LaneTable, Member, Nonce, Rank, Stamp,
+    Step, Term, WorkerId, World,
 };
 
 impl From<Cursor> for v1::Cursor {
@@ -25,6 +25,24 @@ impl From<v1::Cursor> for Cursor {
     }
 }
 
+impl From<Stamp> for v1::Stamp {
+    fn from(stamp: Stamp) -> Self {
+        Self {
+            generation: stamp.generation.0,
+            step: stamp.step.0,
+        }
+    }
+}
+
+impl From<v1::Stamp> for Stamp {
+    fn from(wire: v1::Stamp) -> Self {
+        Self {
+            generation: Generation(wire.generation),
+            step: Step(wire.step),
+        }
+    }
+}
+
 impl From<Directive> for v1::Directive {
     fn from(directive: Directive) -> Self {
         Self {
@@ -32,6 +50,7 @@ impl From<Directive> for v1::Directive {
             sequence: directive.sequence,
             at_step: directive.at_step.0,
             checkpoint_attempt: directive.checkpoint.map(|order| order.attempt.0),
+            reform: directive.reform,
             stop: directive.stop,
         }
     }
@@ -47,6 +66,7 @@ impl From<v1::Directive> for Directive {
             sequence: wire.sequence,
             at_step: Step(wire.at_step),
             checkpoint: wire.checkpoint_attempt.map(order),
+            reform: wire.reform,
             stop: wire.stop,
         }
     }
@@ -78,6 +98,7 @@ impl From<World> for v1::World {
             members: all(world.members),
             lane_ranks: world.lanes.ranks().iter().map(|rank| rank.0).collect(),
             start: world.start.0,
+            source: world.source.map(|rank| rank.0),
             restore: world.restore,
             cursors: all(world.cursors),
             token: world.token.0,
@@ -97,6 +118,7 @@ impl TryFrom<v1::World> for World {
             members: all(wire.members),
             lanes: LaneTable::new(wire.lane_ranks.into_iter().map(Rank).collect()),
             start: Step(wire.start),
+            source: wire.source.map(Rank),
             restore: wire.restore,
             cursors: all(wire.cursors),
             token: Nonce(wire.token),
@@ -122,6 +144,7 @@ mod tests {
             members: (0..3).map(member).collect(),
             lanes: LaneTable::deal(12, 2, WorldSize(3)),
             start: Step(40),
+            source: Some(Rank(2)),
             restore: Some("checkpoints/step-00000040-1".to_owned()),
             cursors: vec![
                 Cursor {
@@ -143,6 +166,7 @@ mod tests {
                 sequence: 2,
                 at_step: Step(60),
                 checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
+                reform: true,
                 stop: true,
             },
         }

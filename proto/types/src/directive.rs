@@ -4,8 +4,8 @@ use crate::{Nonce, Step, Term};
 use serde::{Deserialize, Serialize};
 
 /// An order that takes effect on every rank at the same step boundary: the first one at which the
-/// step vote carries it, `at_step` has been reached and, unless the order is to stop, the step is a
-/// multiple of `checkpoint.every_steps` or the last. A later `(term, sequence)` replaces an earlier
+/// step vote carries it, `at_step` has been reached and, unless the order is to stop or to reform, the
+/// step is a multiple of `checkpoint.every_steps` or the last. A later `(term, sequence)` replaces an earlier
 /// one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {
@@ -17,6 +17,8 @@ pub struct Directive {
     pub at_step: Step,
     /// A checkpoint to write at that step.
     pub checkpoint: Option<CheckpointOrder>,
+    /// Whether every rank leaves the generation after that step, for another one to be formed.
+    pub reform: bool,
     /// Whether every rank leaves the run after that step (and after the checkpoint is uploaded).
     pub stop: bool,
 }

@@ -55,6 +55,8 @@ pub struct StepReport {
     pub cursors: Vec<Cursor>,
     /// Hash of the keys of all samples of the global batch, the same in every world.
     pub sample_hash: u64,
+    /// Samples that all ranks together passed over in it.
+    pub skips: Vec<Skip>,
 }
 
 /// A sample that could not be used: one line of `skipped.jsonl`.

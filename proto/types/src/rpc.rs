@@ -1,7 +1,7 @@
 //! What workers ask the coordinator, and what it answers, free of any wire format.
 
 use crate::{
-    Cursor, Directive, Generation, Nonce, Part, Phase, Rank, SessionSecret, Skip, Step,
+    Cursor, Directive, Generation, Nonce, Part, Phase, Rank, SessionSecret, Stamp, Step,
     StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
 };
 use std::fmt;
@@ -46,6 +46,17 @@ pub struct Joined {
     pub term: Term,
 }
 
+/// A worker that is in no generation, or has left one, asks for the next.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ready {
+    /// Who speaks; its generation is the one that it has left, 0 for none.
+    pub fence: Fence,
+    /// What its state is.
+    pub stamp: Stamp,
+    /// The rank of that generation without which it could not go on.
+    pub lost: Option<Rank>,
+}
+
 /// The answer to a worker that asks for its world.
 #[derive(Debug, Clone, PartialEq)]
 pub enum WorldState {
@@ -86,8 +97,6 @@ pub struct Report {
     pub progress: u64,
     /// Committed steps, repeated until acknowledged.
     pub steps: Vec<StepReport>,
-    /// Samples passed over, repeated until acknowledged.
-    pub skips: Vec<Skip>,
 }
 
 /// The answer to a [`Report`].
@@ -95,8 +104,8 @@ pub struct Report {
 pub struct ReportReply {
     /// Every step up to this one has been taken note of.
     pub acknowledged_step: Step,
-    /// How many of the report's skips have been taken note of.
-    pub acknowledged_skips: u32,
+    /// Whether the speaker's generation is over for it: it is to leave it and ask for the next.
+    pub superseded: bool,
     /// The order in force, once there is a world.
     pub directive: Option<Directive>,
     /// Set when the run is over.

@@ -14,6 +14,15 @@ pub struct Cursor {
     pub passed: u64,
 }
 
+/// What a state is the state of. Of two stamps of the same lineage the higher is ahead.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Stamp {
+    /// The generation that last formed from it or committed it; 0 for a worker without a state.
+    pub generation: Generation,
+    /// The last committed step.
+    pub step: Step,
+}
+
 /// One rank of a world.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Member {
@@ -84,7 +93,10 @@ pub struct World {
     pub lanes: LaneTable,
     /// The last committed step that it starts from.
     pub start: Step,
-    /// The checkpoint directory that holds that step, relative to the run; none at step 0.
+    /// The rank that holds that step's state, from which the others heal.
+    pub source: Option<Rank>,
+    /// Without a source: the checkpoint directory that holds that step, relative to the run; none
+    /// at step 0.
     pub restore: Option<String>,
     /// Every stream's position at that step, by stream.
     pub cursors: Vec<Cursor>,

@@ -26,11 +26,11 @@ impl Boundary {
     ///
     /// An order that comes after its step waits for the next multiple of
     /// `checkpoint.every_steps`, so that checkpoints stand at multiples however fast the steps
-    /// are; an order to stop waits for nothing.
+    /// are; an order to stop or to reform waits for nothing.
     pub fn due(&mut self, directive: Directive, step: Step) -> Option<Directive> {
         let fresh = self.done.is_none_or(|done| done < directive.precedence());
         let regular = step.0.is_multiple_of(self.every) || step >= self.last;
-        if !fresh || step < directive.at_step || !(regular || directive.stop) {
+        if !fresh || step < directive.at_step || !(regular || directive.stop || directive.reform) {
             return None;
         }
         self.done = Some(directive.precedence());
@@ -48,6 +48,7 @@ mod tests {
             sequence,
             at_step: Step(at_step),
             checkpoint: None,
+            reform: false,
             stop: false,
         }
     }

@@ -5,6 +5,7 @@ use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
 use tonic::{Code, Response, Status};
+use twinspan_proto::status::{ServiceError, from_status};
 
 /// Longest time of one attempt.
 const ATTEMPT: Duration = Duration::from_secs(5);
@@ -27,11 +28,13 @@ where
     loop {
         let last = match timeout(ATTEMPT, attempt()).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
-            Ok(Err(status)) if !is_transient(&status) => {
-                return Err(SessionError::Refused {
-                    call: name,
-                    reason: status.message().to_owned(),
-                });
+            Ok(Err(status)) if !is_transient(&status) => return Err(refused(name, &status)),
+            // A seat may become free: of a worker that is lost, whoever replaces it may come first.
+            Ok(Err(status))
+                if status.code() == Code::ResourceExhausted
+                    && start.elapsed() + pause > patience =>
+            {
+                return Err(refused(name, &status));
             }
             Ok(Err(status)) => status.message().to_owned(),
             Err(_) => format!("no answer within {ATTEMPT:?}"),
@@ -49,9 +52,27 @@ where
     }
 }
 
+/// What a refusal asks of this worker.
+fn refused(call: &'static str, status: &Status) -> SessionError {
+    let reason = status.message().to_owned();
+    match from_status(status) {
+        ServiceError::Fenced { ours, theirs } if ours.term == theirs.term => {
+            SessionError::Superseded { call, reason }
+        }
+        ServiceError::Fenced { .. } | ServiceError::NotJoined { .. } => {
+            SessionError::Evicted { call, reason }
+        }
+        _ => SessionError::Refused { call, reason },
+    }
+}
+
 fn is_transient(status: &Status) -> bool {
     matches!(
         status.code(),
-        Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown
+        Code::Unavailable
+            | Code::DeadlineExceeded
+            | Code::Cancelled
+            | Code::Unknown
+            | Code::ResourceExhausted
     )
 }

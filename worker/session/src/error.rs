@@ -42,6 +42,22 @@ pub enum SessionError {
         "the coordinator's configuration cannot be read: {0}; use the same build on both sides"
     )]
     UnreadableConfig(String),
+    /// The generation that was spoken of is over: leave it and ask for the next.
+    #[error("the coordinator refused {call}: {reason}")]
+    Superseded {
+        /// The call.
+        call: &'static str,
+        /// Its words.
+        reason: String,
+    },
+    /// The coordinator, or another one in its place, does not know this worker any more.
+    #[error("the coordinator refused {call}: {reason}")]
+    Evicted {
+        /// The call.
+        call: &'static str,
+        /// Its words.
+        reason: String,
+    },
     /// The run is over.
     #[error("the run has ended: {reason}")]
     Ended {
@@ -49,16 +65,6 @@ pub enum SessionError {
         failed: bool,
         /// Why.
         reason: String,
-    },
-    /// A wait ran out.
-    #[error("no world was formed within {waited:?}; {joined} of {wanted} workers have joined")]
-    NoWorld {
-        /// How long it was waited for.
-        waited: Duration,
-        /// Workers that have joined.
-        joined: u32,
-        /// Workers that are wanted.
-        wanted: u32,
     },
     /// The system refused a thread or a socket.
     #[error("cannot start the session's thread: {0}")]

@@ -13,6 +13,6 @@ mod vote;
 
 pub use boundary::Boundary;
 pub use error::SessionError;
-pub use session::{Joined, Outcome, Session, SessionConfig};
+pub use session::{Outcome, Session, SessionConfig};
 pub use shared::Ended;
 pub use vote::{Tally, Vote, VoteError};

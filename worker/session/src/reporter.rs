@@ -11,8 +11,6 @@ use twinspan_types::Step;
 
 /// Steps reported in one message at most; the rest follow in the next.
 const STEPS_A_REPORT: usize = 256;
-/// Skips reported in one message at most.
-const SKIPS_A_REPORT: usize = 256;
 
 /// Beats every `interval`, and at once when woken, until the task is aborted. A coordinator that
 /// is out of reach for `patience` ends the session.
@@ -22,6 +20,11 @@ pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, pat
     loop {
         match beat(&mut client, &link, &shared).await {
             Ok(()) => reached = Instant::now(),
+            Err(SessionError::Evicted { .. }) => {
+                // The training thread joins anew.
+                return shared.note_superseded(shared.generation());
+            }
+            Err(SessionError::Superseded { .. }) => shared.note_superseded(shared.generation()),
             Err(SessionError::Refused { reason, .. }) => {
                 return shared.note_end(Ended {
                     failed: true,
@@ -54,23 +57,14 @@ async fn beat(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), S
 }
 
 async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
-    let (steps, skips) = {
-        let outbox = shared.outbox();
-        let steps: Vec<v1::StepReport> = outbox
-            .steps
-            .iter()
-            .take(STEPS_A_REPORT)
-            .cloned()
-            .map(Into::into)
-            .collect();
-        let skips: Vec<v1::Skip> = outbox
-            .skips
-            .iter()
-            .take(SKIPS_A_REPORT)
-            .cloned()
-            .map(Into::into)
-            .collect();
-        (steps, skips)
+    let generation = shared.generation();
+    let steps: Vec<v1::StepReport> = match shared.delivers() {
+        true => {
+            let outbox = shared.outbox();
+            let steps = outbox.iter().take(STEPS_A_REPORT).cloned();
+            steps.map(Into::into).collect()
+        }
+        false => Vec::new(),
     };
     let request = v1::ReportRequest {
         fence: Some(link.fence(shared)),
@@ -79,24 +73,15 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
         collective_sequence: shared.collective_sequence(),
         progress: shared.progress(),
         steps,
-        skips,
     };
     let response = link.once("Report", client.report(request)).await?;
-    {
-        let mut outbox = shared.outbox();
-        let acknowledged = Step(response.acknowledged_step);
-        while outbox
-            .steps
-            .front()
-            .is_some_and(|report| report.step <= acknowledged)
-        {
-            outbox.steps.pop_front();
-        }
-        let skips = outbox.skips.len().min(response.acknowledged_skips as usize);
-        outbox.skips.drain(..skips);
-    }
+    let acknowledged = Step(response.acknowledged_step);
+    shared.outbox().retain(|report| report.step > acknowledged);
     if let Some(directive) = response.directive {
         shared.note_directive(directive.into());
+    }
+    if response.superseded {
+        shared.note_superseded(generation);
     }
     if let Some(ended) = response.ended {
         shared.note_end(Ended {

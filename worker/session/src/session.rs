@@ -15,8 +15,8 @@ use tonic::{Response, Status};
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{
-    CheckpointName, Cursor, Directive, Nonce, Part, Phase, Quarantine, Rank, RunConfig, Skip, Step,
-    StepReport, WorkerId, World,
+    CheckpointName, Cursor, Directive, Nonce, Part, Phase, Quarantine, Rank, RunConfig, Stamp,
+    Step, StepReport, WorkerId, World,
 };
 
 pub(crate) type Client = CoordinatorClient<Channel>;
@@ -43,15 +43,6 @@ pub struct SessionConfig {
     pub patience: Duration,
 }
 
-/// What the coordinator answered to a join.
-#[derive(Debug, Clone)]
-pub struct Joined {
-    /// The name given to this worker.
-    pub worker: WorkerId,
-    /// The run's configuration.
-    pub config: RunConfig,
-}
-
 /// How a worker leaves.
 #[derive(Debug, Clone)]
 pub enum Outcome {
@@ -70,18 +61,20 @@ pub enum Outcome {
 /// its own, which no computation can hold up.
 pub struct Session {
     runtime: Runtime,
+    join: v1::JoinRequest,
     link: Link,
     shared: Arc<Shared>,
+    interval: Duration,
     patience: Duration,
     reporter: Option<JoinHandle<()>>,
 }
 
 impl Session {
-    /// Joins a run.
+    /// Joins a run, and gives its configuration.
     ///
     /// # Errors
     /// The coordinator cannot be reached in time, or refuses.
-    pub fn join(config: &SessionConfig) -> Result<(Self, Joined), SessionError> {
+    pub fn join(config: &SessionConfig) -> Result<(Self, RunConfig), SessionError> {
         let runtime = Builder::new_multi_thread()
             .worker_threads(1)
             .thread_name("session")
@@ -101,59 +94,81 @@ impl Session {
                 .connect_timeout(Duration::from_secs(5))
                 .connect_lazy()
         };
-        let request = v1::JoinRequest {
+        let join = v1::JoinRequest {
             nonce: config.nonce.0,
             build: config.build.clone(),
             address: config.address.clone(),
             host: config.host.clone(),
             pid: std::process::id(),
         };
-        let response = runtime.block_on(call(&config.url, "Join", config.patience, || {
-            let (mut client, request) = (Client::new(channel.clone()), request.clone());
-            async move { client.join(request).await }
-        }))?;
-        let run: RunConfig = serde_json::from_str(&response.config)
-            .map_err(|error| SessionError::UnreadableConfig(error.to_string()))?;
         let link = Link {
             url: config.url.clone(),
             channel,
-            worker: response.worker.clone(),
-            session_secret: response.session_secret,
-            term: response.term,
+            worker: String::new(),
+            session_secret: 0,
+            term: 0,
         };
-        let shared = Arc::new(Shared::default());
+        let (link, run) = runtime.block_on(link.join(&join, config.patience))?;
         let interval = (run.cluster.heartbeat_timeout / 10)
             .clamp(Duration::from_millis(50), Duration::from_millis(500));
-        let beats = reporter::run(link.clone(), Arc::clone(&shared), interval, config.patience);
-        let reporter = Some(runtime.spawn(beats));
-        let joined = Joined {
-            worker: WorkerId(response.worker),
-            config: run,
+        let mut session = Self {
+            runtime,
+            join,
+            link,
+            shared: Arc::default(),
+            interval,
+            patience: config.patience,
+            reporter: None,
         };
-        let patience = config.patience;
-        Ok((
-            Self {
-                runtime,
-                link,
-                shared,
-                patience,
-                reporter,
-            },
-            joined,
-        ))
+        session.report();
+        Ok((session, run))
     }
 
-    /// Waits until a generation with this worker is formed, and holds a first lease.
+    /// Joins again, as another worker, after the coordinator has given this one up, or another
+    /// coordinator has taken its place.
     ///
     /// # Errors
-    /// None was formed in time, the run ended, or the coordinator is out of reach.
-    pub fn wait_for_world(&self, timeout: Duration) -> Result<World, SessionError> {
-        let start = Instant::now();
+    /// As [`Session::join`].
+    pub fn rejoin(&mut self, nonce: Nonce) -> Result<(), SessionError> {
+        self.join.nonce = nonce.0;
+        let joining = self.link.clone().join(&self.join, self.patience);
+        let (link, _) = self.runtime.block_on(joining)?;
+        self.link = link;
+        self.shared.restart();
+        self.report();
+        Ok(())
+    }
+
+    /// Starts the heartbeat of the present membership.
+    fn report(&mut self) {
+        let (link, shared) = (self.link.clone(), Arc::clone(&self.shared));
+        let beats = reporter::run(link, shared, self.interval, self.patience);
+        if let Some(before) = self.reporter.replace(self.runtime.spawn(beats)) {
+            before.abort();
+        }
+    }
+
+    /// The name given to this worker.
+    #[must_use]
+    pub fn worker(&self) -> WorkerId {
+        WorkerId(self.link.worker.clone())
+    }
+
+    /// Waits for a generation after the present one that has this worker as a member, and holds a
+    /// first lease. `stamp` is what the worker's state is, `lost` the rank of the present one
+    /// without which it could not go on.
+    ///
+    /// # Errors
+    /// The run ended, the worker was given up, or the coordinator is out of reach.
+    pub fn next_world(&self, stamp: Stamp, lost: Option<Rank>) -> Result<World, SessionError> {
         loop {
             let response = self.ask("GetWorld", |mut client, fence| async move {
-                client
-                    .get_world(v1::GetWorldRequest { fence: Some(fence) })
-                    .await
+                let request = v1::GetWorldRequest {
+                    fence: Some(fence),
+                    stamp: Some(stamp.into()),
+                    lost_rank: lost.map(|rank| rank.0),
+                };
+                client.get_world(request).await
             })?;
             match response.state {
                 Some(v1::get_world_response::State::World(wire)) => {
@@ -161,37 +176,40 @@ impl Session {
                     self.shared.set_generation(world.generation.0);
                     self.shared.set_step(world.start);
                     self.shared.note_directive(world.directive);
+                    let delivers = world.rank_of(&self.worker()) == Some(Rank(0));
+                    self.shared.set_delivers(delivers);
+                    self.shared.restart_lease();
                     let (mut client, start) = (self.link.client(), world.start);
-                    self.runtime.block_on(reporter::extend_lease(
+                    let leased = self.runtime.block_on(reporter::extend_lease(
                         &mut client,
                         &self.link,
                         &self.shared,
                         start,
-                    ))?;
+                    ));
+                    match leased {
+                        // It is over already.
+                        Err(SessionError::Superseded { .. }) => continue,
+                        leased => leased?,
+                    }
                     return Ok(world);
                 }
                 Some(v1::get_world_response::State::Ended(v1::Ended { failed, reason })) => {
                     return Err(SessionError::Ended { failed, reason });
                 }
-                Some(v1::get_world_response::State::Pending(pending))
-                    if start.elapsed() > timeout =>
-                {
-                    return Err(SessionError::NoWorld {
-                        waited: timeout,
-                        joined: pending.joined,
-                        wanted: pending.wanted,
-                    });
-                }
-                _ if start.elapsed() > timeout => {
-                    return Err(SessionError::NoWorld {
-                        waited: timeout,
-                        joined: 0,
-                        wanted: 0,
-                    });
-                }
                 _ => std::thread::sleep(WORLD_POLL),
             }
         }
+    }
+
+    /// Steps that the coordinator has not acknowledged.
+    #[must_use]
+    pub fn unacknowledged(&self) -> Vec<StepReport> {
+        self.shared.outbox().iter().cloned().collect()
+    }
+
+    /// Puts a healed state's unacknowledged steps in the place of this worker's.
+    pub fn adopt(&self, steps: Vec<StepReport>) {
+        *self.shared.outbox() = steps.into();
     }
 
     /// Says where in a step the rank is; the next heartbeat carries it.
@@ -204,18 +222,17 @@ impl Session {
         self.shared.set_collective(Box::new(sequence));
     }
 
-    /// Runs `action` as soon as the coordinator says that the run is over.
-    pub fn on_end(&self, action: impl Fn(&Ended) + Send + 'static) {
-        self.shared.set_on_end(Box::new(action));
+    /// Runs `action`, with the reason, as soon as the coordinator says that the generation or the
+    /// run is over.
+    pub fn on_abort(&self, action: impl Fn(&str) + Send + 'static) {
+        self.shared.set_on_abort(Box::new(action));
     }
 
-    /// Notes a committed step; a report (rank 0's) and skips are delivered by the next heartbeats.
-    pub fn commit(&self, step: Step, report: Option<StepReport>, skips: Vec<Skip>) {
-        {
-            let mut outbox = self.shared.outbox();
-            outbox.steps.extend(report);
-            outbox.skips.extend(skips);
-        }
+    /// Notes a committed step, which rank 0's next heartbeats deliver. The others keep it until it
+    /// is acknowledged, for the case that rank 0 is lost.
+    pub fn commit(&self, report: StepReport) {
+        let step = report.step;
+        self.shared.outbox().push_back(report);
         self.shared.set_step(step);
         self.shared.set_phase(Phase::DataWait);
     }
@@ -351,7 +368,7 @@ impl Session {
         let start = Instant::now();
         while matches!(outcome, Outcome::Done) && start.elapsed() < self.patience {
             let outbox = self.shared.outbox();
-            if (outbox.steps.is_empty() && outbox.skips.is_empty()) || self.ended().is_some() {
+            if outbox.is_empty() || !self.shared.delivers() || self.ended().is_some() {
                 break;
             }
             drop(outbox);
@@ -404,6 +421,28 @@ pub(crate) struct Link {
 }
 
 impl Link {
+    /// Joins as a new worker.
+    async fn join(
+        self,
+        request: &v1::JoinRequest,
+        patience: Duration,
+    ) -> Result<(Self, RunConfig), SessionError> {
+        let response = call(&self.url, "Join", patience, || {
+            let (mut client, request) = (self.client(), request.clone());
+            async move { client.join(request).await }
+        });
+        let response = response.await?;
+        let run: RunConfig = serde_json::from_str(&response.config)
+            .map_err(|error| SessionError::UnreadableConfig(error.to_string()))?;
+        let link = Self {
+            worker: response.worker,
+            session_secret: response.session_secret,
+            term: response.term,
+            ..self
+        };
+        Ok((link, run))
+    }
+
     pub(crate) fn client(&self) -> Client {
         Client::new(self.channel.clone())
     }

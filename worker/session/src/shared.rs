@@ -1,10 +1,10 @@
 //! What the training thread and the heartbeat share.
 
 use std::collections::VecDeque;
-use std::sync::atomic::{AtomicU8, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
-use twinspan_types::{Directive, Phase, Skip, Step, StepReport};
+use twinspan_types::{Directive, Phase, Step, StepReport};
 
 /// The end of a run as the coordinator tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -15,12 +15,8 @@ pub struct Ended {
     pub reason: String,
 }
 
-/// What waits to be acknowledged.
-#[derive(Debug, Default)]
-pub(crate) struct Outbox {
-    pub(crate) steps: VecDeque<StepReport>,
-    pub(crate) skips: VecDeque<Skip>,
-}
+/// Committed steps that are not acknowledged, in order.
+pub(crate) type Outbox = VecDeque<StepReport>;
 
 /// What the coordinator has said.
 #[derive(Debug, Default)]
@@ -29,8 +25,8 @@ pub(crate) struct Inbox {
     pub(crate) ended: Option<Ended>,
 }
 
-/// What is done when the coordinator says that the run is over.
-type OnEnd = Box<dyn Fn(&Ended) + Send>;
+/// What is done, with the reason, when the coordinator says that the generation or the run is over.
+type OnAbort = Box<dyn Fn(&str) + Send>;
 
 /// Tells the number of the collective that the rank is in.
 type Sequence = Box<dyn Fn() -> u64 + Send>;
@@ -45,7 +41,9 @@ pub(crate) struct Shared {
     collective: Mutex<Option<Sequence>>,
     outbox: Mutex<Outbox>,
     inbox: Mutex<Inbox>,
-    on_end: Mutex<Option<OnEnd>>,
+    on_abort: Mutex<Option<OnAbort>>,
+    /// Whether this rank delivers the steps; every rank keeps them.
+    delivers: AtomicBool,
     /// The highest step that the rank may read its lanes for.
     pub(crate) lease: watch::Sender<Step>,
     /// Steps that the last extension of the lease reached ahead.
@@ -132,16 +130,48 @@ impl Shared {
     }
 
     pub(crate) fn note_end(&self, ended: Ended) {
-        if let Some(on_end) = lock(&self.on_end).as_ref() {
-            on_end(&ended);
-        }
+        let reason = ended.reason.clone();
         lock(&self.inbox).ended = Some(ended);
+        self.abort(&reason);
+    }
+
+    /// A generation is over for this worker.
+    pub(crate) fn note_superseded(&self, generation: u64) {
+        if generation == self.generation() {
+            self.abort("the coordinator forms another generation");
+        }
+    }
+
+    fn abort(&self, reason: &str) {
+        if let Some(on_abort) = lock(&self.on_abort).as_ref() {
+            on_abort(reason);
+        }
+    }
+
+    /// A new membership: orders of another coordinator's term do not count, nor do its generations.
+    pub(crate) fn restart(&self) {
+        lock(&self.inbox).directive = None;
+        self.set_generation(0);
+    }
+
+    pub(crate) fn set_delivers(&self, delivers: bool) {
+        self.delivers.store(delivers, Ordering::Release);
+    }
+
+    pub(crate) fn delivers(&self) -> bool {
+        self.delivers.load(Ordering::Acquire)
     }
 
     /// Whether half of what was granted is used up, as far as the rank can tell.
     pub(crate) fn lease_is_low(&self, step: Step) -> bool {
         let left = self.lease.borrow().0.saturating_sub(step.0);
         left <= self.leased_ahead.load(Ordering::Acquire) / 2
+    }
+
+    /// A new generation's lease begins anew.
+    pub(crate) fn restart_lease(&self) {
+        self.lease.send_replace(Step(0));
+        self.leased_ahead.store(0, Ordering::Release);
     }
 
     /// Takes an answer to a request that was made at `step`.
@@ -155,12 +185,13 @@ impl Shared {
         });
     }
 
-    /// Runs `action` when the coordinator says that the run is over, at once if it has said so.
-    pub(crate) fn set_on_end(&self, action: OnEnd) {
+    /// Runs `action` when the coordinator says that the generation or the run is over, at once if
+    /// it has said so of the run.
+    pub(crate) fn set_on_abort(&self, action: OnAbort) {
         if let Some(ended) = self.ended() {
-            action(&ended);
+            action(&ended.reason);
         }
-        *lock(&self.on_end) = Some(action);
+        *lock(&self.on_abort) = Some(action);
     }
 }
 

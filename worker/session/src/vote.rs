@@ -2,7 +2,7 @@
 
 use prost::Message;
 use twinspan_proto::v1;
-use twinspan_types::{Cursor, Directive, StreamId};
+use twinspan_types::{Cursor, Directive, Skip, StreamId};
 
 /// What one rank says.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,6 +15,8 @@ pub struct Vote {
     pub ends: Vec<(StreamId, Cursor)>,
     /// Sum of the hashes of its samples' keys.
     pub sample_hash: u64,
+    /// Samples that it passed over.
+    pub skips: Vec<Skip>,
 }
 
 /// What all ranks conclude, the same on each.
@@ -28,6 +30,8 @@ pub struct Tally {
     pub cursors: Vec<Cursor>,
     /// Hash of the keys of all samples of the global batch.
     pub sample_hash: u64,
+    /// Samples that the ranks passed over, rank by rank.
+    pub skips: Vec<Skip>,
 }
 
 /// Votes that do not fit together.
@@ -56,6 +60,7 @@ impl Vote {
             directive: Some(self.directive.into()),
             ends: ends.collect(),
             sample_hash: self.sample_hash,
+            skips: self.skips.iter().cloned().map(Into::into).collect(),
         }
         .encode_to_vec()
     }
@@ -72,11 +77,16 @@ impl Vote {
             let end = <(StreamId, Cursor)>::try_from(end);
             end.map_err(|error| unreadable(&error.to_string()))
         });
+        let skips = wire.skips.into_iter().map(|skip| {
+            let skip = Skip::try_from(skip);
+            skip.map_err(|error| unreadable(&error.to_string()))
+        });
         Ok(Self {
             finite: wire.finite,
             directive: directive.into(),
             ends: ends.collect::<Result<_, VoteError>>()?,
             sample_hash: wire.sample_hash,
+            skips: skips.collect::<Result<_, VoteError>>()?,
         })
     }
 }
@@ -114,6 +124,7 @@ impl Tally {
             sample_hash: votes
                 .iter()
                 .fold(0, |sum, vote| sum.wrapping_add(vote.sample_hash)),
+            skips: votes.iter().flat_map(|vote| vote.skips.clone()).collect(),
         })
     }
 }
@@ -121,7 +132,7 @@ impl Tally {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinspan_types::{CheckpointOrder, Epoch, Nonce, Step, Term};
+    use twinspan_types::{CheckpointOrder, Epoch, LaneId, Nonce, SkipReason, Step, Term};
 
     fn vote(streams: &[u32], sequence: u64, finite: bool) -> Vote {
         let end = Cursor {
@@ -135,10 +146,20 @@ mod tests {
                 sequence,
                 at_step: Step(9),
                 checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
+                reform: false,
                 stop: true,
             },
             ends: streams.iter().map(|id| (StreamId(*id), end)).collect(),
             sample_hash: u64::MAX - 1,
+            skips: vec![Skip {
+                step: Step(9),
+                lane: LaneId(streams[0]),
+                epoch: Epoch(2),
+                shard: "s.tar".to_owned(),
+                key: "k".to_owned(),
+                reason: SkipReason::CorruptImage,
+                detail: "bad marker".to_owned(),
+            }],
         }
     }
 
@@ -154,6 +175,7 @@ mod tests {
         let tally = Tally::count(&votes, 3).expect("fits");
         assert_eq!((tally.finite, tally.directive.sequence), (false, 6));
         assert_eq!(tally.sample_hash, u64::MAX - 3);
+        assert_eq!(tally.skips.len(), 2);
     }
 
     #[test]

@@ -3,10 +3,10 @@
 use crate::rig::{Rig, Worker, config, step_report};
 use proptest::prelude::*;
 use std::time::Duration;
-use twinspan_coordinator_core::{Event, Request};
+use twinspan_coordinator_core::{Event, Request, Response};
 use twinspan_types::{
-    Directive, Fence, Generation, Leave, LeaveOutcome, Nonce, Rank, SessionSecret, Step, Term,
-    WorldState,
+    Directive, Fence, Generation, Leave, LeaveOutcome, Nonce, Rank, Ready, ServiceError,
+    SessionSecret, Stamp, Step, Term, WorldState,
 };
 
 const WORKERS: usize = 3;
@@ -15,7 +15,7 @@ const STEPS: u64 = 12;
 #[derive(Debug, Clone, Copy)]
 enum Forgery {
     OldTerm,
-    OldGeneration,
+    UnknownGeneration,
     Secret,
     Stranger,
 }
@@ -33,6 +33,8 @@ enum Kind {
 enum Op {
     Join(usize),
     GetWorld(usize),
+    /// The generation breaks for a worker, which misses a peer.
+    Break(usize, u32),
     Lease(usize),
     Step,
     Heartbeat(usize),
@@ -51,7 +53,7 @@ fn op() -> impl Strategy<Value = Op> {
     let worker = || 0..WORKERS;
     let forgery = prop_oneof![
         Just(Forgery::OldTerm),
-        Just(Forgery::OldGeneration),
+        Just(Forgery::UnknownGeneration),
         Just(Forgery::Secret),
         Just(Forgery::Stranger),
     ];
@@ -65,6 +67,7 @@ fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         8 => worker().prop_map(Op::Join),
         8 => worker().prop_map(Op::GetWorld),
+        2 => (worker(), 0..WORKERS as u32).prop_map(|(worker, lost)| Op::Break(worker, lost)),
         3 => worker().prop_map(Op::Lease),
         20 => Just(Op::Step),
         4 => worker().prop_map(Op::Heartbeat),
@@ -86,6 +89,7 @@ struct Party {
     workers: Vec<Worker>,
     joined: u64,
     step: u64,
+    generation: Generation,
     seen: Option<Directive>,
     done: Option<(Term, u64)>,
     /// The checkpoint that the ranks are writing.
@@ -99,6 +103,7 @@ impl Party {
             workers: (0..WORKERS as u64).map(|n| Worker::new(n + 1)).collect(),
             joined: WORKERS as u64,
             step: 0,
+            generation: Generation(0),
             seen: None,
             done: None,
             writing: None,
@@ -106,13 +111,27 @@ impl Party {
     }
 
     fn is_at_work(&self) -> bool {
-        let generation = |worker: &Worker| worker.world.as_ref().map(|world| world.generation);
-        let first = generation(&self.workers[0]);
-        first.is_some()
-            && self
-                .workers
-                .iter()
-                .all(|worker| generation(worker) == first)
+        let in_it = |worker: &&Worker| {
+            worker
+                .world
+                .as_ref()
+                .is_some_and(|world| world.generation == self.generation)
+        };
+        let world = self
+            .workers
+            .iter()
+            .find(in_it)
+            .and_then(|worker| worker.world.as_ref());
+        let there = self.workers.iter().filter(in_it).count();
+        world.is_some_and(|world| world.size().index() == there)
+    }
+
+    /// The worker that holds rank 0.
+    fn first(&self) -> Option<usize> {
+        let is_first = |worker: &Worker| worker.rank() == Some(Rank(0));
+        self.workers
+            .iter()
+            .position(|worker| worker.fence.generation == self.generation && is_first(worker))
     }
 
     fn apply(&mut self, op: Op) {
@@ -120,16 +139,22 @@ impl Party {
             Op::Join(worker) => {
                 let _ = self.workers[worker].join(&mut self.rig);
             }
-            Op::GetWorld(worker) => self.get_world(worker),
+            Op::GetWorld(worker) if self.workers[worker].world.is_none() => {
+                self.get_world(worker);
+            }
+            Op::GetWorld(_) => {}
+            Op::Break(worker, lost) => {
+                let _ = self.workers[worker].leave_world(&mut self.rig, self.step, Some(lost));
+            }
             Op::Lease(worker) => {
                 let fence = self.workers[worker].fence.clone();
                 let _ = self.rig.ask(Request::ExtendLease(fence, Step(self.step)));
             }
             Op::Step => self.step(),
             Op::Heartbeat(worker) => {
-                let request =
-                    self.workers[worker].report_request(self.step, Vec::new(), Vec::new());
-                let _ = self.rig.ask(request);
+                let request = self.workers[worker].report_request(self.step, Vec::new());
+                let reply = self.rig.ask(request);
+                self.heed(worker, reply);
             }
             Op::Parts(worker) => {
                 if let Some((step, attempt)) = self.writing.filter(|_| self.is_at_work()) {
@@ -166,12 +191,26 @@ impl Party {
         }
     }
 
+    /// A worker that hears that its generation is over, or that it is not known, leaves it.
+    fn heed(&mut self, worker: usize, reply: Result<Response, ServiceError>) {
+        match reply {
+            Ok(Response::Report(reply)) if reply.superseded => {
+                let _ = self.workers[worker].leave_world(&mut self.rig, self.step, None);
+            }
+            Err(ServiceError::NotJoined { .. } | ServiceError::Fenced { .. }) => {
+                self.joined += 1;
+                self.workers[worker] = Worker::new(self.joined);
+            }
+            _ => {}
+        }
+    }
+
     fn get_world(&mut self, worker: usize) {
         let state = self.workers[worker].get_world(&mut self.rig);
         if let Ok(WorldState::Formed(world)) = state
-            && self.seen.is_none_or(|seen| seen.term < world.term)
+            && self.generation < world.generation
         {
-            self.step = world.start.0;
+            (self.step, self.generation) = (world.start.0, world.generation);
             (self.seen, self.done, self.writing) = (Some(world.directive), None, None);
         }
     }
@@ -180,19 +219,19 @@ impl Party {
         if !self.is_at_work() || self.writing.is_some() || self.step >= STEPS {
             return;
         }
+        let Some(first) = self.first() else {
+            return;
+        };
         self.step += 1;
-        let request = self.workers[0].report_request(
-            self.step,
-            (self.step.saturating_sub(3).max(1)..=self.step)
-                .map(step_report)
-                .collect(),
-            Vec::new(),
-        );
-        if let Ok(twinspan_coordinator_core::Response::Report(reply)) = self.rig.ask(request)
+        let reports = (1..=self.step).map(step_report).collect();
+        let request = self.workers[first].report_request(self.step, reports);
+        let reply = self.rig.ask(request);
+        if let Ok(Response::Report(reply)) = &reply
             && reply.directive.is_some()
         {
             self.seen = reply.directive;
         }
+        self.heed(first, reply);
         if let Some(order) = self.seen
             && self.done < Some(order.precedence())
             && order.at_step.0 <= self.step
@@ -201,6 +240,13 @@ impl Party {
             self.writing = order
                 .checkpoint
                 .map(|checkpoint| (self.step, checkpoint.attempt));
+            if order.reform {
+                for worker in 0..WORKERS {
+                    if self.workers[worker].world.is_some() {
+                        let _ = self.workers[worker].leave_world(&mut self.rig, self.step, None);
+                    }
+                }
+            }
         }
     }
 
@@ -212,7 +258,7 @@ impl Party {
         let parts = stored.parts.clone();
         self.rig.note_stored(attempt, Step(step), &parts);
         let reply = self.rig.ask(Request::PartsStored(stored));
-        if let Ok(twinspan_coordinator_core::Response::Parts { committed: true }) = reply {
+        if let Ok(Response::Parts { committed: true }) = reply {
             self.writing = None;
         }
     }
@@ -223,21 +269,25 @@ impl Party {
         let mut fence: Fence = worker.fence.clone();
         match forgery {
             Forgery::OldTerm => fence.term = Term(fence.term.0.wrapping_sub(1)),
-            Forgery::OldGeneration if fence.generation.0 > 0 => {
-                fence.generation = Generation(fence.generation.0 + 1);
+            Forgery::UnknownGeneration => {
+                let highest = self.rig.generations().into_iter().max();
+                fence.generation = highest.unwrap_or_default().next();
             }
-            Forgery::OldGeneration => return,
             Forgery::Secret => fence.secret = SessionSecret(fence.secret.0 ^ 1),
             Forgery::Stranger => fence.worker.0.push('x'),
         }
         let attempt = self.writing.map_or(Nonce(1), |(_, attempt)| attempt);
         let request = match kind {
-            Kind::World => Request::GetWorld(fence),
+            Kind::World => Request::GetWorld(Ready {
+                fence,
+                stamp: Stamp::default(),
+                lost: None,
+            }),
             Kind::Lease => Request::ExtendLease(fence, Step(self.step)),
             Kind::Report => {
                 let mut forged = worker.clone();
                 forged.fence = fence;
-                forged.report_request(self.step + 1, vec![step_report(self.step + 1)], Vec::new())
+                forged.report_request(self.step + 1, vec![step_report(self.step + 1)])
             }
             Kind::Parts if worker.rank().is_some() => {
                 let mut stored = worker.parts_request(self.step, attempt);
@@ -246,7 +296,7 @@ impl Party {
             }
             Kind::Parts => return,
             // Leaving twice is allowed to a worker whose seat is free again.
-            Kind::Leave if matches!(forgery, Forgery::Stranger | Forgery::Secret) => return,
+            Kind::Leave if !matches!(forgery, Forgery::OldTerm) => return,
             Kind::Leave => Request::Leave(Leave {
                 fence,
                 outcome: LeaveOutcome::Done,

@@ -8,8 +8,8 @@ use twinspan_coordinator_core::{
 use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
     CheckpointName, Cursor, Directive, Fact, Fence, Generation, Join, Manifest, Nonce, Part,
-    PartsStored, Phase, Rank, Report, ServiceError, SessionSecret, Skip, Step, StepMetrics,
-    StepReport, Term, WorkerId, World, WorldSize, WorldState,
+    PartsStored, Phase, Rank, Ready, Report, ServiceError, SessionSecret, Skip, Stamp, Step,
+    StepMetrics, StepReport, Term, WorkerId, World, WorldSize, WorldState,
 };
 
 pub const LANES: u32 = 8;
@@ -25,6 +25,8 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         streams: LANES,
         lane_group: 1,
         workers: WorldSize(workers),
+        min_workers: WorldSize(1),
+        max_workers: WorldSize(workers),
         checkpoint: CheckpointConfig {
             every_steps,
             keep_last: 2,
@@ -32,6 +34,7 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         },
         heartbeat_timeout: TIMEOUT,
         join_timeout: Duration::from_secs(60),
+        step_timeout: Duration::from_secs(30),
         lease_ahead: Duration::from_secs(60),
         max_skip_fraction: 0.1,
         dataset_samples: 100,
@@ -56,13 +59,15 @@ pub struct Rig {
     pub directives: BTreeMap<(Term, u64), Directive>,
     highest: Option<(Term, u64)>,
     pub outcome: Option<Outcome>,
+    /// What the operator was told.
+    pub told: Vec<String>,
 }
 
 impl Rig {
     pub fn new(config: CoreConfig) -> Self {
         let recovered = Recovered {
             term: Term(1),
-            generation: Generation(0),
+            worlds: Vec::new(),
             latest: None,
             kept: Vec::new(),
             skips: Vec::new(),
@@ -85,6 +90,7 @@ impl Rig {
             directives: BTreeMap::new(),
             highest: None,
             outcome: None,
+            told: Vec::new(),
         }
     }
 
@@ -93,12 +99,12 @@ impl Rig {
         self.term = self.term.next();
         let mut kept: Vec<CheckpointName> = Vec::new();
         let mut quarantines = Vec::new();
-        let mut generation = Generation(0);
+        let mut worlds = Vec::new();
         for fact in &self.log {
             match fact {
                 Fact::WorldFormed {
-                    generation: formed, ..
-                } => generation = *formed,
+                    generation, start, ..
+                } => worlds.push((*generation, *start)),
                 Fact::CheckpointCommitted { name, .. } => kept.push(*name),
                 Fact::CheckpointRetired { name } => kept.retain(|known| known != name),
                 Fact::ShardQuarantined(quarantine) => quarantines.push(quarantine.clone()),
@@ -108,7 +114,7 @@ impl Rig {
         let latest = kept.last().map(|name| self.manifests[name].clone());
         let recovered = Recovered {
             term: self.term,
-            generation,
+            worlds,
             latest,
             kept,
             skips: Vec::new(),
@@ -226,6 +232,7 @@ impl Rig {
                     self.unflushed = true;
                     self.skips.extend(skips);
                 }
+                Action::Tell(text) => self.told.push(text),
                 Action::FlushSegments => self.unflushed = false,
                 Action::Finish(outcome) => {
                     assert!(!self.unflushed, "an end before its metrics");
@@ -250,6 +257,9 @@ impl Rig {
                     "a generation fell"
                 );
                 assert_eq!(lanes.ranks().len(), LANES as usize);
+                let names: BTreeSet<_> = members.iter().map(|member| &member.worker).collect();
+                assert_eq!(names.len(), members.len(), "a worker with two ranks");
+                assert!(members.len() <= self.config.max_workers.index());
                 assert!(
                     lanes
                         .ranks()
@@ -278,6 +288,9 @@ impl Rig {
                     self.generations().contains(&world.generation),
                     "an unlogged world"
                 );
+                let state = world.source.is_some() || world.restore.is_some();
+                assert!(state || world.start == Step(0), "a start without a state");
+                assert!(world.source.is_none() || world.restore.is_none());
                 return self.note_directive(world.directive);
             }
             Ok(Response::Parts { committed: true }) => None,
@@ -310,6 +323,8 @@ pub struct Worker {
     pub nonce: Nonce,
     pub fence: Fence,
     pub world: Option<World>,
+    /// What its state is.
+    pub stamp: Stamp,
 }
 
 impl Worker {
@@ -324,6 +339,7 @@ impl Worker {
             nonce: Nonce(nonce),
             fence,
             world: None,
+            stamp: Stamp::default(),
         }
     }
 
@@ -356,7 +372,36 @@ impl Worker {
     }
 
     pub fn get_world(&mut self, rig: &mut Rig) -> Result<WorldState, ServiceError> {
-        match rig.ask(Request::GetWorld(self.fence.clone()))? {
+        self.ask_for_world(rig, None)
+    }
+
+    /// Leaves its generation at a step, and asks for the next.
+    pub fn leave_world(
+        &mut self,
+        rig: &mut Rig,
+        step: u64,
+        lost: Option<u32>,
+    ) -> Result<WorldState, ServiceError> {
+        if let Some(world) = self.world.take() {
+            self.stamp = Stamp {
+                generation: world.generation,
+                step: Step(step),
+            };
+        }
+        self.ask_for_world(rig, lost.map(Rank))
+    }
+
+    fn ask_for_world(
+        &mut self,
+        rig: &mut Rig,
+        lost: Option<Rank>,
+    ) -> Result<WorldState, ServiceError> {
+        let ready = Ready {
+            fence: self.fence.clone(),
+            stamp: self.stamp,
+            lost,
+        };
+        match rig.ask(Request::GetWorld(ready))? {
             Response::World(state) => {
                 if let WorldState::Formed(world) = &state {
                     self.fence.generation = world.generation;
@@ -374,7 +419,7 @@ impl Worker {
             .and_then(|world| world.rank_of(&self.fence.worker))
     }
 
-    pub fn report_request(&self, step: u64, steps: Vec<StepReport>, skips: Vec<Skip>) -> Request {
+    pub fn report_request(&self, step: u64, steps: Vec<StepReport>) -> Request {
         Request::Report(Report {
             fence: self.fence.clone(),
             phase: Phase::Compute,
@@ -382,7 +427,6 @@ impl Worker {
             collective_sequence: step,
             progress: step,
             steps,
-            skips,
         })
     }
 
@@ -426,5 +470,6 @@ pub fn step_report(step: u64) -> StepReport {
         },
         cursors: vec![Cursor::default(); LANES as usize],
         sample_hash: step,
+        skips: Vec::new(),
     }
 }

@@ -209,8 +209,11 @@ fn checkpoint(mut section: Section<'_>) -> CheckpointConfig {
 }
 
 fn cluster(mut section: Section<'_>) -> ClusterConfig {
+    let workers = section.count("workers", 1);
     let config = ClusterConfig {
-        workers: WorldSize(section.count("workers", 1)),
+        workers: WorldSize(workers),
+        min_workers: WorldSize(section.count("min_workers", 1)),
+        max_workers: WorldSize(section.count("max_workers", workers)),
         listen: section
             .string("listen")
             .unwrap_or_else(|| "127.0.0.1:0".to_owned()),
@@ -258,6 +261,24 @@ fn fit(config: &RunConfig, top: &Section<'_>) {
         top.fault(
             "cluster.workers",
             format!("{workers} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"),
+        );
+    }
+    let ClusterConfig {
+        workers,
+        min_workers,
+        max_workers,
+        ..
+    } = config.cluster;
+    if min_workers > workers {
+        top.fault(
+            "cluster.min_workers",
+            format!("{min_workers} is more than cluster.workers {workers}"),
+        );
+    }
+    if max_workers < workers {
+        top.fault(
+            "cluster.max_workers",
+            format!("{max_workers} is less than cluster.workers {workers}"),
         );
     }
     let (warmup, steps) = (config.optimizer.warmup, config.train.steps.0);

@@ -155,8 +155,12 @@ pub struct CheckpointConfig {
 /// Workers, addresses and time limits.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ClusterConfig {
-    /// Workers that a world is formed of.
+    /// Workers that the first world is formed of.
     pub workers: WorldSize,
+    /// Workers without which the run waits.
+    pub min_workers: WorldSize,
+    /// Workers that can take part.
+    pub max_workers: WorldSize,
     /// `host:port` of the coordinator; port 0 takes a free one.
     pub listen: String,
     /// Silence of a worker, while the step stands still, after which it is lost.
