@@ -1,6 +1,6 @@
 //! A checkpoint is whole or it does not exist.
 
-use crate::support::{Workspace, bounded_wait, checkpoint_step, signal};
+use crate::support::{Workspace, bounded_wait, checkpoint_step, processes_of, signal};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::path::PathBuf;
@@ -45,7 +45,15 @@ fn whichever_process_is_killed_every_manifest_names_whole_parts() {
         workspace.wait_for_checkpoint_after(begun);
         let mut processes = descendants(front.id());
         processes.push(front.id());
-        signal(processes[round % processes.len()], Signal::KILL);
+        let victim = processes[round % processes.len()];
+        let is_worker = processes_of(front.id(), "worker").contains(&victim);
+        signal(victim, Signal::KILL);
+        if is_worker {
+            // The run goes on without it.
+            let step = workspace.newest_checkpoint();
+            workspace.wait_for_checkpoint_after(step);
+            signal(front.id(), Signal::KILL);
+        }
         if front.try_wait().expect("a child").is_none() {
             bounded_wait(&mut front);
         }
