@@ -79,10 +79,12 @@ impl RunDir {
             .into_iter()
             .filter(|name| name.step <= start)
             .collect();
+        let reported = crate::segments::reported(&files, &records).await?;
         let recovered = Recovered {
             term: log.term(),
             worlds: worlds(&records),
-            skips: crate::segments::skips(&files, &records, start).await?,
+            reported,
+            skips: crate::segments::skips(&files, &records, reported).await?,
             latest,
             kept,
             quarantines: quarantines(&records),

@@ -59,9 +59,9 @@ impl Scribe {
             }
             Action::AppendSkips(generation, skips) => self.segments.add_skips(generation, skips),
             Action::FlushSegments => {
-                if let Err(error) = self.segments.flush().await {
-                    return Ok(Some(Event::FlushFailed(error.to_string())));
-                }
+                let flushed = self.segments.flush().await;
+                let flushed = flushed.map_err(|error| error.to_string());
+                return Ok(Some(Event::Flushed(flushed)));
             }
             Action::Reply(..) | Action::Tell(_) | Action::Finish(_) => {}
         }

@@ -140,6 +140,16 @@ pub async fn sample_hashes(
         })
 }
 
+/// The last step up to which the surviving metrics have no gap.
+pub async fn reported(files: &Directory, records: &[LogRecord]) -> Result<Step, CoordinatorError> {
+    let hashes = sample_hashes(files, records).await?;
+    let mut steps: Vec<u64> = hashes.into_iter().map(|(step, _)| step.0).collect();
+    steps.sort_unstable();
+    steps.dedup();
+    let without_gap = (1..).zip(steps).take_while(|(wanted, step)| wanted == step);
+    Ok(Step(without_gap.count() as u64))
+}
+
 /// All lines of a directory's segments but those that a later generation made void: it starts at a
 /// step, and what earlier ones reported beyond that step is redone.
 pub async fn surviving<L: DeserializeOwned>(

@@ -1,6 +1,6 @@
 //! A run goes on when its workers are killed or frozen.
 
-use crate::support::{Workspace, bounded_output, processes_of, signal};
+use crate::support::{Workspace, bounded_output, process_of, processes_of, signal};
 use rustix::process::Signal;
 
 const STEPS: u64 = 900;
@@ -78,6 +78,39 @@ fn a_frozen_worker_is_given_up_and_comes_back_when_it_wakes() {
     assert!(
         errors.contains("no word from it") && errors.contains("joining again"),
         "{errors}"
+    );
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+}
+
+#[test]
+fn a_killed_coordinator_is_replaced_and_workers_go_on_from_the_step_they_had_come_to() {
+    let undisturbed = Workspace::new(STEPS, |run| run);
+    undisturbed.train(&["--no-eval"]);
+    let workspace = Workspace::new(STEPS, |run| {
+        run.replace("every_steps: 10", "every_steps: 400")
+    });
+    let front = workspace.start(&["--no-eval"]);
+    workspace.wait_for_records("world_formed", 1);
+    let workers = processes_of(front.id(), "worker");
+    for term in 2..=3 {
+        let step = workspace.newest_checkpoint();
+        signal(process_of(front.id(), "coordinator"), Signal::KILL);
+        workspace.wait_for_records("world_formed", term);
+        workspace.wait_for_checkpoint_after(step);
+    }
+    assert_eq!(
+        processes_of(front.id(), "worker"),
+        workers,
+        "a worker was restarted"
+    );
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("go on from step"), "{errors}");
+    assert_eq!(
+        workspace.metric("sample_hash"),
+        undisturbed.metric("sample_hash")
     );
     let (report, whole) = workspace.audit("runs/toy");
     assert!(whole, "{report}");

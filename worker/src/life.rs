@@ -97,7 +97,7 @@ fn generations(session: &mut Session, run: &mut Run) -> Result<Finished, WorkerE
             Ok(world) => world,
             Err(SessionError::Evicted { reason, .. }) => {
                 tracing::warn!("joining again: {reason}");
-                session.rejoin(random_nonce())?;
+                session.rejoin(random_nonce(), stamp)?;
                 continue;
             }
             Err(error) => return Err(error.into()),

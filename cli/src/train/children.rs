@@ -195,7 +195,7 @@ impl Children {
         let mut crashed = Vec::new();
         self.workers
             .retain_mut(|worker| match worker.process.try_wait() {
-                Ok(Some(status)) if status.code().is_none_or(|code| code == PANICKED) => {
+                Ok(Some(status)) if has_crashed(status) => {
                     crashed.push((worker.name.clone(), status));
                     false
                 }
@@ -232,6 +232,11 @@ impl Children {
             }
         }
     }
+}
+
+/// Whether a process was killed or has panicked; one that ends with an error of its own means it.
+pub fn has_crashed(status: ExitStatus) -> bool {
+    status.code().is_none_or(|code| code == PANICKED)
 }
 
 /// Sends each line of a stream on.

@@ -23,7 +23,7 @@ use twinspan_types::{RunConfig, WorldSize};
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 /// Time that the other processes get to end by themselves once the coordinator has.
 const GRACE: Duration = Duration::from_secs(10);
-/// Crashes of workers without a step in between before the run is given up.
+/// Crashes of processes without a step in between before the run is given up.
 const MOST_CRASHES: u32 = 8;
 /// Pause between two looks at the run.
 const LOOK: Duration = Duration::from_millis(200);
@@ -72,7 +72,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
     let mut children = Children::default();
     let workers = config.cluster.workers;
     let mut coordinator = children
-        .spawn("coordinator", &coordinator_arguments(args), None)
+        .spawn("coordinator", &coordinator_arguments(args, None), None)
         .map_err(failed)?;
     let url = match first_report(&mut coordinator).await? {
         Report::Listening { url } => url,
@@ -92,7 +92,7 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
     let mut progress = Progress::new(config, args.json);
     progress.print(&format!("{}: coordinator at {url}", config.run));
     let outcome = watch(
-        &url,
+        args,
         &mut coordinator,
         &mut children,
         &mut crew,
@@ -108,14 +108,14 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
 
 /// Shows the run until its coordinator has ended.
 async fn watch(
-    url: &str,
+    args: &TrainArgs,
     coordinator: &mut Child,
     children: &mut Children,
     crew: &mut Crew,
     signals: &mut Signals,
     progress: &mut Progress,
 ) -> Result<Report, Failure> {
-    let mut client = status::connect(url).map_err(failed)?;
+    let mut client = status::connect(&crew.url).map_err(failed)?;
     let mut looks = interval(LOOK);
     let mut report = None;
     let mut stopping = false;
@@ -137,6 +137,14 @@ async fn watch(
             line = coordinator.next_line() => match line {
                 Some(Line::Report(told)) => report = Some(told),
                 Some(Line::Log(text)) => progress.print(&text),
+                None if report.is_none() && !stopping => {
+                    let status = coordinator.wait(GRACE).await;
+                    if !children::has_crashed(status) {
+                        return Err(ended_without_result(status));
+                    }
+                    progress.print(&format!("the coordinator ended ({status}); it is started again"));
+                    *coordinator = crew.replace_coordinator(children, args).await?;
+                }
                 None => break,
             },
             text = children.next_log() => progress.print(&text),
@@ -159,10 +167,15 @@ async fn watch(
     while let Some(text) = children.try_next_log() {
         progress.print(&text);
     }
-    let code = coordinator.wait(GRACE).await;
-    report.ok_or_else(|| {
-        failed(anyhow!("the coordinator ended without a result ({code}); start the same command again to go on from the newest checkpoint"))
-    })
+    let status = coordinator.wait(GRACE).await;
+    report.ok_or_else(|| ended_without_result(status))
+}
+
+fn ended_without_result(status: std::process::ExitStatus) -> Failure {
+    failed(anyhow!(
+        "the coordinator ended without a result ({status}); start the same command again to go on \
+         from the newest checkpoint"
+    ))
 }
 
 /// How workers are started, and how often they may crash.
@@ -193,13 +206,34 @@ impl Crew {
 
     /// Starts a worker again that has crashed.
     fn replace(&mut self, children: &mut Children, name: String) -> Result<(), Failure> {
+        self.count_crash()?;
+        self.start(children, name)
+    }
+
+    /// Starts another coordinator at the same address, where the workers look for it.
+    async fn replace_coordinator(
+        &mut self,
+        children: &Children,
+        args: &TrainArgs,
+    ) -> Result<Child, Failure> {
+        self.count_crash()?;
+        let address = self.url.trim_start_matches("http://");
+        let arguments = coordinator_arguments(args, Some(address));
+        let coordinator = children.spawn("coordinator", &arguments, None);
+        let mut coordinator = coordinator.map_err(failed)?;
+        first_report(&mut coordinator).await?;
+        Ok(coordinator)
+    }
+
+    fn count_crash(&mut self) -> Result<(), Failure> {
         self.crashes += 1;
         match self.crashes > MOST_CRASHES {
             true => Err(failed(anyhow!(
-                "workers crashed {MOST_CRASHES} times without a step in between; look at their log \
-                 lines above, and start the same command again to go on from the newest checkpoint"
+                "processes crashed {MOST_CRASHES} times without a step in between; look at their \
+                 log lines above, and start the same command again to go on from the newest \
+                 checkpoint"
             ))),
-            false => self.start(children, name),
+            false => Ok(()),
         }
     }
 }
@@ -232,11 +266,14 @@ async fn first_report(coordinator: &mut Child) -> Result<Report, Failure> {
     }
 }
 
-fn coordinator_arguments(args: &TrainArgs) -> Vec<String> {
+fn coordinator_arguments(args: &TrainArgs, address: Option<&str>) -> Vec<String> {
     let config = args.config.display().to_string();
     let mut arguments = vec!["coordinator".to_owned(), config, "--parent-pipe".to_owned()];
     if let Some(workers) = args.workers {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
+    }
+    if let Some(address) = address {
+        arguments.extend(["--listen".to_owned(), address.to_owned()]);
     }
     arguments
 }

@@ -82,7 +82,9 @@ pub struct Recovered {
     pub latest: Option<Manifest>,
     /// Checkpoints that exist, in the order of their records, the latest last.
     pub kept: Vec<CheckpointName>,
-    /// Samples that were passed over up to the latest checkpoint.
+    /// The last step that the run's files hold the metrics of.
+    pub reported: Step,
+    /// Samples that were passed over up to that step.
     pub skips: Vec<Skip>,
     /// Shards that were given up, by any term.
     pub quarantines: Vec<Quarantine>,

@@ -13,10 +13,11 @@ use crate::quarantine::Quarantines;
 use crate::roster::{Roster, Seat};
 use crate::skips::SkipLedger;
 use crate::watch::{Lost, Watch};
+use std::collections::VecDeque;
 use std::time::Duration;
 use twinspan_types::{
-    CheckpointName, Fact, Generation, LaneTable, MANIFEST_VERSION, Manifest, Rank, Stamp, Term,
-    World, WorldSize,
+    CheckpointName, Fact, Generation, LaneTable, MANIFEST_VERSION, Manifest, Rank, Stamp, Step,
+    Term, World, WorldSize,
 };
 
 /// How long workers are waited for once they know that the run is over.
@@ -41,6 +42,10 @@ pub struct Core {
     pub(crate) watch: Watch,
     pub(crate) roster: Roster,
     pub(crate) progress: Progress,
+    /// Every step up to this one is in the run's files.
+    pub(crate) written: Step,
+    /// The last steps of the flushes that are on their way.
+    flushes: VecDeque<Step>,
     pub(crate) skips: SkipLedger,
     pub(crate) quarantines: Quarantines,
     pub(crate) checkpoints: Checkpoints,
@@ -63,16 +68,13 @@ impl Core {
             worlds,
             latest,
             kept,
+            reported,
             skips,
             quarantines,
         } = recovered;
         let lineage = Lineage::new(worlds);
         let mut skips = SkipLedger::new(config.max_skip_fraction, config.dataset_samples, skips);
         quarantines.iter().for_each(|shard| skips.quarantine(shard));
-        let start = latest
-            .as_ref()
-            .map(|manifest| manifest.name.step)
-            .unwrap_or_default();
         Self {
             term,
             generation: lineage.highest(),
@@ -81,7 +83,9 @@ impl Core {
             now,
             watch: Watch::new(config.heartbeat_timeout, now),
             roster: Roster::new(term, config.max_workers),
-            progress: Progress::from(start),
+            progress: Progress::from(reported),
+            written: reported,
+            flushes: VecDeque::new(),
             skips,
             quarantines: Quarantines::new(quarantines),
             checkpoints: Checkpoints::new(config.checkpoint.clone(), kept, latest),
@@ -110,9 +114,7 @@ impl Core {
             Event::StopRequested => self.stop(),
             Event::ManifestStored(name, result) => self.manifest_stored(name, result),
             Event::RecordLogged(fact, result) => self.record_logged(fact, result),
-            Event::FlushFailed(error) => {
-                self.fail(format!("metrics could not be written: {error}"));
-            }
+            Event::Flushed(result) => self.flushed(result),
             Event::Tick => {}
         }
         self.turn();
@@ -321,6 +323,10 @@ impl Core {
         let (world, stop) = ((**world).clone(), *stop);
         self.lineage.add(world.generation, world.start);
         self.progress.restart(world.start);
+        self.written = self.written.min(self.progress.step);
+        self.flushes
+            .iter_mut()
+            .for_each(|step| *step = (*step).min(world.start));
         self.skips.redo_from(world.start);
         self.watch.restart(self.now, world.start);
         if world.generation > Generation(1) {
@@ -470,7 +476,17 @@ impl Core {
 
     fn flush(&mut self) {
         if self.unflushed_since.take().is_some() {
+            self.flushes.push_back(self.progress.step);
             self.actions.push(Action::FlushSegments);
+        }
+    }
+
+    fn flushed(&mut self, result: Result<(), String>) {
+        if let Some(step) = self.flushes.pop_front() {
+            self.written = self.written.max(step);
+        }
+        if let Err(error) = result {
+            self.fail(format!("metrics could not be written: {error}"));
         }
     }
 

@@ -26,8 +26,9 @@ pub enum Event {
     ManifestStored(CheckpointName, Result<(), String>),
     /// A fact was logged, or could not be: the error's words.
     RecordLogged(Fact, Result<(), String>),
-    /// Segments could not be written: the error's words.
-    FlushFailed(String),
+    /// What [`Action::FlushSegments`] asked for is in the store, or could not be written: the
+    /// error's words.
+    Flushed(Result<(), String>),
     /// A deadline has passed.
     Tick,
 }
@@ -101,7 +102,7 @@ pub enum Action {
     AppendMetrics(Generation, Vec<StepReport>),
     /// Keep skipped samples for the next segment.
     AppendSkips(Generation, Vec<Skip>),
-    /// Write what was appended as segments; [`Event::FlushFailed`] when that fails.
+    /// Write what was appended as segments; then say [`Event::Flushed`].
     FlushSegments,
     /// The run is over for this coordinator: nothing follows.
     Finish(Outcome),

@@ -136,7 +136,8 @@ impl Core {
         worker.collective_sequence = report.collective_sequence;
         let at_work = self.is_at_work(seat, report.fence.generation);
         let mut reply = ReportReply {
-            acknowledged_step: self.progress.step,
+            acknowledged_step: self.written,
+            received_step: self.progress.step,
             superseded: report.fence.generation != Generation(0) && !at_work,
             directive: None,
             ended: None,
@@ -159,7 +160,7 @@ impl Core {
         worker.step = worker.step.max(report.step);
         self.watch.stepped(self.now, report.step);
         let mut steps = self.progress.accept(self.now, report.steps);
-        reply.acknowledged_step = self.progress.step;
+        reply.received_step = self.progress.step;
         let skips = steps
             .iter_mut()
             .flat_map(|step| std::mem::take(&mut step.skips));

@@ -115,7 +115,7 @@ impl Roster {
             pid: join.pid,
             presence: Presence::Here,
             place: None,
-            ready: Some(Stamp::default()),
+            ready: Some(join.stamp),
             missed_since: None,
             heard: now,
             phase: Phase::Joining,

@@ -38,6 +38,7 @@ impl From<v1::JoinRequest> for Join {
             address: wire.address,
             host: wire.host,
             pid: wire.pid,
+            stamp: wire.stamp.map(Into::into).unwrap_or_default(),
         }
     }
 }
@@ -126,6 +127,7 @@ impl From<ReportReply> for v1::ReportResponse {
     fn from(reply: ReportReply) -> Self {
         Self {
             acknowledged_step: reply.acknowledged_step.0,
+            received_step: reply.received_step.0,
             superseded: reply.superseded,
             directive: reply.directive.map(Into::into),
             ended: reply.ended.map(Into::into),

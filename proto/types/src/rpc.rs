@@ -33,6 +33,8 @@ pub struct Join {
     pub host: String,
     /// Its process id on that machine.
     pub pid: u32,
+    /// What its state is, from an earlier membership.
+    pub stamp: Stamp,
 }
 
 /// A worker takes part.
@@ -102,8 +104,11 @@ pub struct Report {
 /// The answer to a [`Report`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ReportReply {
-    /// Every step up to this one has been taken note of.
+    /// Every step up to this one is in the run's files.
     pub acknowledged_step: Step,
+    /// Every step up to this one has been taken note of, and need not be sent again to this
+    /// coordinator.
+    pub received_step: Step,
     /// Whether the speaker's generation is over for it: it is to leave it and ask for the next.
     pub superseded: bool,
     /// The order in force, once there is a world.

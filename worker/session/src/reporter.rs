@@ -61,7 +61,9 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
     let steps: Vec<v1::StepReport> = match shared.delivers() {
         true => {
             let outbox = shared.outbox();
-            let steps = outbox.iter().take(STEPS_A_REPORT).cloned();
+            let received = shared.received();
+            let fresh = outbox.iter().filter(|report| report.step > received);
+            let steps = fresh.take(STEPS_A_REPORT).cloned();
             steps.map(Into::into).collect()
         }
         false => Vec::new(),
@@ -76,6 +78,7 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
     };
     let response = link.once("Report", client.report(request)).await?;
     let acknowledged = Step(response.acknowledged_step);
+    shared.set_received(Step(response.received_step));
     shared.outbox().retain(|report| report.step > acknowledged);
     if let Some(directive) = response.directive {
         shared.note_directive(directive.into());

@@ -100,6 +100,7 @@ impl Session {
             address: config.address.clone(),
             host: config.host.clone(),
             pid: std::process::id(),
+            stamp: None,
         };
         let link = Link {
             url: config.url.clone(),
@@ -124,13 +125,14 @@ impl Session {
         Ok((session, run))
     }
 
-    /// Joins again, as another worker, after the coordinator has given this one up, or another
+    /// Joins again with what its state is, as another worker, after the coordinator has given this one up, or another
     /// coordinator has taken its place.
     ///
     /// # Errors
     /// As [`Session::join`].
-    pub fn rejoin(&mut self, nonce: Nonce) -> Result<(), SessionError> {
+    pub fn rejoin(&mut self, nonce: Nonce, stamp: Stamp) -> Result<(), SessionError> {
         self.join.nonce = nonce.0;
+        self.join.stamp = Some(stamp.into());
         let joining = self.link.clone().join(&self.join, self.patience);
         let (link, _) = self.runtime.block_on(joining)?;
         self.link = link;

@@ -38,6 +38,7 @@ pub(crate) struct Shared {
     step: AtomicU64,
     progress: AtomicU64,
     generation: AtomicU64,
+    received: AtomicU64,
     collective: Mutex<Option<Sequence>>,
     outbox: Mutex<Outbox>,
     inbox: Mutex<Inbox>,
@@ -152,6 +153,16 @@ impl Shared {
     pub(crate) fn restart(&self) {
         lock(&self.inbox).directive = None;
         self.set_generation(0);
+        self.set_received(Step(0));
+    }
+
+    pub(crate) fn set_received(&self, step: Step) {
+        self.received.store(step.0, Ordering::Release);
+    }
+
+    /// Every step up to this one need not be sent again to this coordinator.
+    pub(crate) fn received(&self) -> Step {
+        Step(self.received.load(Ordering::Acquire))
     }
 
     pub(crate) fn set_delivers(&self, delivers: bool) {

@@ -70,6 +70,7 @@ impl Rig {
             worlds: Vec::new(),
             latest: None,
             kept: Vec::new(),
+            reported: Step(0),
             skips: Vec::new(),
             quarantines: Vec::new(),
         };
@@ -115,6 +116,10 @@ impl Rig {
         let recovered = Recovered {
             term: self.term,
             worlds,
+            reported: latest
+                .as_ref()
+                .map(|latest| latest.name.step)
+                .unwrap_or_default(),
             latest,
             kept,
             skips: Vec::new(),
@@ -233,7 +238,10 @@ impl Rig {
                     self.skips.extend(skips);
                 }
                 Action::Tell(text) => self.told.push(text),
-                Action::FlushSegments => self.unflushed = false,
+                Action::FlushSegments => {
+                    self.unflushed = false;
+                    self.writes.push_back(Event::Flushed(Ok(())));
+                }
                 Action::Finish(outcome) => {
                     assert!(!self.unflushed, "an end before its metrics");
                     self.outcome = Some(outcome);
@@ -350,6 +358,7 @@ impl Worker {
             address: format!("10.0.0.{}:1", self.nonce),
             host: format!("host{}", self.nonce),
             pid: 100,
+            stamp: self.stamp,
         })
     }
 

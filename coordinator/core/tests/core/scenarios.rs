@@ -152,6 +152,7 @@ fn a_checkpoint_exists_when_its_record_does_and_the_next_is_ordered() {
         "nothing is written while a part is missing"
     );
     assert_eq!(crew.store(1, 5, attempt), Ok(false));
+    assert!(crew.rig.complete_write(), "the metrics");
     assert!(crew.rig.complete_write(), "the manifest");
     assert_eq!(crew.store(1, 5, attempt), Ok(false));
     assert!(crew.rig.complete_write(), "the record");
@@ -355,7 +356,7 @@ fn steps_that_the_lost_rank_0_did_not_deliver_are_taken_from_the_next() {
     let world = world_of(&mut crew, 1);
     assert_eq!((world.start, world.source), (Step(5), Some(Rank(0))));
     let reply = crew.report(1, 6, vec![4, 5, 6]);
-    assert_eq!(reply.acknowledged_step, Step(6));
+    assert_eq!(reply.received_step, Step(6));
     assert_eq!(crew.rig.metrics, (1..=6).map(Step).collect::<Vec<_>>());
 }
 
@@ -718,16 +719,21 @@ fn a_lease_reaches_ahead_but_not_past_the_last_step() {
 #[test]
 fn steps_are_taken_in_order_and_once() {
     let mut crew = Crew::at_work(1, 100, 50);
-    assert_eq!(crew.report(0, 2, vec![1, 2]).acknowledged_step, Step(2));
-    assert_eq!(crew.report(0, 4, vec![4]).acknowledged_step, Step(2));
-    assert_eq!(crew.report(0, 4, vec![2, 3, 4]).acknowledged_step, Step(4));
-    assert_eq!(crew.rig.metrics, [Step(1), Step(2), Step(3), Step(4)]);
+    let steps = |reply: ReportReply| (reply.received_step.0, reply.acknowledged_step.0);
+    assert_eq!(steps(crew.report(0, 2, vec![1, 2])), (2, 0));
+    assert_eq!(steps(crew.report(0, 4, vec![4])), (2, 0));
+    assert_eq!(steps(crew.report(0, 4, vec![2, 3, 4])), (4, 0));
+    // They are the worker's to keep until they are written.
+    crew.rig.pass(Duration::from_secs(11));
+    crew.rig.complete_writes();
+    assert_eq!(steps(crew.report(0, 5, vec![5])), (5, 4));
+    assert_eq!(crew.rig.metrics, (1..=5).map(Step).collect::<Vec<_>>());
 }
 
 #[test]
 fn a_write_that_fails_ends_the_run_with_its_reason() {
     let mut crew = Crew::at_work(1, 100, 50);
-    crew.rig.event(Event::FlushFailed("disk full".to_owned()));
+    crew.rig.event(Event::Flushed(Err("disk full".to_owned())));
     crew.leave(0, LeaveOutcome::Done);
     assert!(crew.failure().contains("disk full"));
 }
