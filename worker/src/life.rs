@@ -96,7 +96,8 @@ fn generations(session: &mut Session, run: &mut Run) -> Result<Finished, WorkerE
         let world = match next_world(session, stamp, lost.take()) {
             Ok(world) => world,
             Err(SessionError::Evicted { reason, .. }) => {
-                tracing::warn!("joining again: {reason}");
+                tracing::info!("joining again, as the coordinator does not know this worker");
+                tracing::debug!("{reason}");
                 session.rejoin(random_nonce(), stamp)?;
                 continue;
             }

@@ -18,7 +18,7 @@ use twinspan_data::{
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
-use twinspan_session::{Boundary, Session, SessionError};
+use twinspan_session::{Boundary, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
     CheckpointName, Directive, Index, Phase, Quarantine, Rank, RunConfig, ShardEntry, ShardId,
@@ -29,7 +29,7 @@ use twinspan_types::{
 const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Longest wait for samples before a look whether the run has ended.
-const LISTEN_EVERY: Duration = Duration::from_millis(500);
+const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
 /// What a worker's generations share.
 pub struct Run {
@@ -211,10 +211,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 }
                 batch => return Ok(batch?),
             };
-            if let Some(ended) = self.session.ended() {
-                let (failed, reason) = (ended.failed, ended.reason);
-                return Err(SessionError::Ended { failed, reason }.into());
-            }
+            self.session.check()?;
             let waited = begun.elapsed();
             if waited > self.config.cluster.step_timeout {
                 return Err(LoaderError::TimedOut { step, waited, what }.into());

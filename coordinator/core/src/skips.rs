@@ -85,7 +85,7 @@ impl SkipLedger {
         }
         let mut reason = format!(
             "{} of {} samples could not be used, more than data.max_skip_fraction {} allows; \
-             repair the shards or raise it. The first of them (all are in skipped.jsonl):",
+             put the shards right, or begin another run with a higher one. Among them:",
             self.count(),
             self.dataset_samples,
             self.max_fraction

@@ -262,7 +262,7 @@ pub enum ServiceError {
     },
     /// There are as many workers as wanted.
     #[error(
-        "all {wanted} workers of this run have joined; raise cluster.workers in the run file for more"
+        "all {wanted} workers of this run have joined; raise cluster.max_workers in the run file for more"
     )]
     Full {
         /// Workers that are wanted.

@@ -25,6 +25,7 @@ where
 {
     let start = Instant::now();
     let mut pause = FIRST_PAUSE;
+    let mut told = false;
     loop {
         let last = match timeout(ATTEMPT, attempt()).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
@@ -36,7 +37,13 @@ where
             {
                 return Err(refused(name, &status));
             }
-            Ok(Err(status)) => status.message().to_owned(),
+            Ok(Err(status)) => {
+                if status.code() == Code::ResourceExhausted && !told {
+                    told = true;
+                    tracing::info!("waiting for a place: {}", status.message());
+                }
+                status.message().to_owned()
+            }
             Err(_) => format!("no answer within {ATTEMPT:?}"),
         };
         if start.elapsed() + pause > patience {

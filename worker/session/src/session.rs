@@ -251,6 +251,23 @@ impl Session {
         self.shared.ended()
     }
 
+    /// That a wait goes on: neither the run nor the present generation is over.
+    ///
+    /// # Errors
+    /// Which of them is.
+    pub fn check(&self) -> Result<(), SessionError> {
+        if let Some(Ended { failed, reason }) = self.ended() {
+            return Err(SessionError::Ended { failed, reason });
+        }
+        match self.shared.is_superseded() {
+            true => Err(SessionError::Superseded {
+                call: "Report",
+                reason: "another generation is being formed".to_owned(),
+            }),
+            false => Ok(()),
+        }
+    }
+
     /// The highest step that this rank may read its lanes for.
     #[must_use]
     pub fn lease(&self) -> watch::Receiver<Step> {
@@ -268,9 +285,7 @@ impl Session {
     ) -> Result<Directive, SessionError> {
         let start = Instant::now();
         while start.elapsed() < timeout {
-            if let Some(Ended { failed, reason }) = self.ended() {
-                return Err(SessionError::Ended { failed, reason });
-            }
+            self.check()?;
             match self.directive() {
                 Some(newer) if newer.precedence() > than.precedence() => return Ok(newer),
                 _ => self.shared.wake.notify_one(),
@@ -313,9 +328,7 @@ impl Session {
             if response.committed {
                 return Ok(());
             }
-            if let Some(Ended { failed, reason }) = self.ended() {
-                return Err(SessionError::Ended { failed, reason });
-            }
+            self.check()?;
             if start.elapsed() > timeout {
                 return Err(SessionError::Unreachable {
                     url: self.link.url.clone(),
@@ -346,9 +359,7 @@ impl Session {
             if response.recorded {
                 return Ok(());
             }
-            if let Some(Ended { failed, reason }) = self.ended() {
-                return Err(SessionError::Ended { failed, reason });
-            }
+            self.check()?;
             if start.elapsed() > timeout {
                 return Err(SessionError::Unreachable {
                     url: self.link.url.clone(),

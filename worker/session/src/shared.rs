@@ -39,6 +39,8 @@ pub(crate) struct Shared {
     progress: AtomicU64,
     generation: AtomicU64,
     received: AtomicU64,
+    /// The last generation that the coordinator has said to be over.
+    superseded: AtomicU64,
     collective: Mutex<Option<Sequence>>,
     outbox: Mutex<Outbox>,
     inbox: Mutex<Inbox>,
@@ -138,9 +140,15 @@ impl Shared {
 
     /// A generation is over for this worker.
     pub(crate) fn note_superseded(&self, generation: u64) {
+        self.superseded.fetch_max(generation, Ordering::AcqRel);
         if generation == self.generation() {
             self.abort("the coordinator forms another generation");
         }
+    }
+
+    /// Whether the present generation is over.
+    pub(crate) fn is_superseded(&self) -> bool {
+        self.superseded.load(Ordering::Acquire) >= self.generation().max(1)
     }
 
     fn abort(&self, reason: &str) {

@@ -120,6 +120,10 @@ fn urls(section: &mut Section<'_>, key: &'static str, folder: &Folder<'_>) -> Ve
             section.fault(key, message);
             continue;
         }
+        if pattern.is_empty() {
+            section.fault(key, "holds an empty URL");
+            continue;
+        }
         match expand_braces(&pattern) {
             Ok(expanded) => urls.extend(expanded.iter().map(|path| folder.url(path))),
             Err(message) => section.fault(key, message),

@@ -275,6 +275,13 @@ fn fit(config: &RunConfig, top: &Section<'_>) {
             format!("{min_workers} is more than cluster.workers {workers}"),
         );
     }
+    if group > 0 && lanes.is_multiple_of(group) && max_workers > config.max_workers() {
+        let most = config.max_workers();
+        top.fault(
+            "cluster.max_workers",
+            format!("{max_workers} workers cannot share {most} groups of lanes; raise data.lanes or lower data.lane_group"),
+        );
+    }
     if max_workers < workers {
         top.fault(
             "cluster.max_workers",
