@@ -3,7 +3,6 @@
 use crate::args::WorkerArgs;
 use crate::exit::{Failure, failed};
 use crate::{parent, status};
-use twinspan_types::Nonce;
 use twinspan_worker::WorkerConfig;
 
 /// Runs one worker until the run is over.
@@ -17,7 +16,6 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
         host: args.host.clone(),
         machine: machine_name(),
         threads: args.threads.unwrap_or(cores),
-        nonce: random_nonce(),
         patience: args.patience,
     };
     let finished = twinspan_worker::run(&config).map_err(failed)?;
@@ -28,12 +26,6 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
 fn machine_name() -> String {
     let uname = rustix::system::uname();
     uname.nodename().to_string_lossy().into_owned()
-}
-
-/// Random enough that no two workers of a run ever share it.
-fn random_nonce() -> Nonce {
-    let [a, b, c, d, e, f, g, h, ..] = random_bytes();
-    Nonce(u64::from_le_bytes([a, b, c, d, e, f, g, h]))
 }
 
 /// Bytes from the system's generator.

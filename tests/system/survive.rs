@@ -2,12 +2,28 @@
 
 use crate::support::{Workspace, bounded_output, process_of, processes_of, signal};
 use rustix::process::Signal;
+use std::process::Child;
 
 const STEPS: u64 = 900;
 
 /// Four workers, and nothing that a lost one could not leave behind.
 fn four_workers(run: String) -> String {
     run.replace("workers: 2", "workers: 4")
+}
+
+/// The run ends in good order after another generation, with the undisturbed run's samples at every
+/// step and a whole ledger.
+fn ends_with_the_samples_of(undisturbed: &Workspace, workspace: &Workspace, front: Child) {
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(errors.contains("go on from step"), "{errors}");
+    assert_eq!(
+        workspace.metric("sample_hash"),
+        undisturbed.metric("sample_hash")
+    );
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
 }
 
 #[test]
@@ -35,17 +51,7 @@ fn killed_workers_are_replaced_and_no_sample_is_lost_or_double() {
         untouched.iter().all(|pid| still_there.contains(pid)),
         "a healthy worker was restarted"
     );
-    let output = bounded_output(front);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("go on from step"), "{errors}");
-
-    assert_eq!(
-        workspace.metric("sample_hash"),
-        undisturbed.metric("sample_hash")
-    );
-    let (report, whole) = workspace.audit("runs/toy");
-    assert!(whole, "{report}");
+    ends_with_the_samples_of(&undisturbed, &workspace, front);
     let losses = workspace
         .metric("train/loss")
         .into_iter()
@@ -104,14 +110,5 @@ fn a_killed_coordinator_is_replaced_and_workers_go_on_from_the_step_they_had_com
         workers,
         "a worker was restarted"
     );
-    let output = bounded_output(front);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("go on from step"), "{errors}");
-    assert_eq!(
-        workspace.metric("sample_hash"),
-        undisturbed.metric("sample_hash")
-    );
-    let (report, whole) = workspace.audit("runs/toy");
-    assert!(whole, "{report}");
+    ends_with_the_samples_of(&undisturbed, &workspace, front);
 }

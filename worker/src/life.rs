@@ -20,8 +20,6 @@ pub struct WorkerConfig {
     pub machine: String,
     /// Threads that compute.
     pub threads: usize,
-    /// A number that no other worker has.
-    pub nonce: Nonce,
     /// Longest wait for the coordinator.
     pub patience: Duration,
 }
@@ -64,7 +62,7 @@ pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
         build: build_fingerprint(),
         address: listener.address().to_owned(),
         host: config.machine.clone(),
-        nonce: config.nonce,
+        nonce: random_nonce(),
         patience: config.patience,
     })?;
     tracing::info!(worker = %session.worker(), "joined the run {}", run.run);
@@ -124,6 +122,7 @@ fn next_world(
     session.next_world(stamp, lost)
 }
 
+/// Random enough that no two workers of a run ever share it.
 fn random_nonce() -> Nonce {
     Nonce(RandomState::new().build_hasher().finish())
 }

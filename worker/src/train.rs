@@ -36,6 +36,8 @@ pub struct Run {
     config: RunConfig,
     clip: Clip,
     storage: Storage,
+    index: Arc<Index>,
+    tokenizer: Arc<Tokenizer>,
     listener: RingListener,
     threads: usize,
     cache: Option<Arc<ShardCache>>,
@@ -53,9 +55,21 @@ impl Run {
             Some(CacheConfig { dir, size }) => Some(Arc::new(ShardCache::open(dir, *size)?)),
             None => None,
         };
+        let clip = Clip::new(model);
+        let text = &clip.config.text;
+        let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
+        let storage = Storage::open(&config.url())?;
+        let index = serde_json::from_slice(&storage.read("index.json")?).map_err(|source| {
+            WorkerError::CorruptFile {
+                url: storage.url_of("index.json"),
+                source,
+            }
+        })?;
         Ok(Self {
-            clip: Clip::new(model),
-            storage: Storage::open(&config.url())?,
+            clip,
+            storage,
+            index: Arc::new(index),
+            tokenizer: Arc::new(tokenizer),
             config,
             listener,
             threads,
@@ -98,13 +112,7 @@ pub fn train(
     state.generation = world.generation;
     let rows = rows_by_rank(config, world);
     let exchange = Exchange::new(Box::new(ring), rows);
-    let index: Index = serde_json::from_slice(&storage.read("index.json")?).map_err(|error| {
-        WorkerError::CorruptFile {
-            url: storage.url_of("index.json"),
-            source: error,
-        }
-    })?;
-    let loading = loader_config(session, run, world, rank, index, state)?;
+    let loading = loader_config(session, run, world, rank, state);
     let loader = Loader::start(loading.clone())?;
     std::thread::scope(|scope| {
         Loop {
@@ -396,17 +404,15 @@ fn loader_config(
     run: &Run,
     world: &World,
     rank: Rank,
-    index: Index,
     state: &TrainState,
-) -> Result<LoaderConfig, WorkerError> {
+) -> LoaderConfig {
     let Run { config, clip, .. } = run;
-    let text = &clip.config.text;
     let decode_threads = match config.data.decode_threads {
         0 => run.threads,
         threads => threads as usize,
     };
-    Ok(LoaderConfig {
-        index: Arc::new(index),
+    LoaderConfig {
+        index: Arc::clone(&run.index),
         order: Order {
             seed: config.seed,
             lanes: config.data.lanes,
@@ -420,10 +426,10 @@ fn loader_config(
         start: state.step,
         image_size: clip.config.vision.image_size() as u32,
         crop_scale_min: config.data.crop_scale_min,
-        tokenizer: Arc::new(Tokenizer::new(text.context_length, text.vocab_size)?),
+        tokenizer: Arc::clone(&run.tokenizer),
         decode_threads,
         cache: run.cache.clone(),
         prefetch_bytes: config.data.prefetch_bytes,
         lease: session.lease(),
-    })
+    }
 }

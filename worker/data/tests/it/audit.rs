@@ -1,8 +1,8 @@
 //! The audit over what a real loader gave: whole ledgers are whole, and every defect has a name.
 
-use crate::shards::{Shards, batches, config, real_members, tar, wait};
-use twinspan_data::{Fault, Keys, LocalBatch, RunFiles, audit};
-use twinspan_types::{Index, Step};
+use crate::shards::{Shards, config, real_members, tar, written};
+use twinspan_data::{Fault, Keys, RunFiles, audit};
+use twinspan_types::Step;
 
 const LANES: u32 = 4;
 const SAMPLES_PER_LANE: u32 = 3;
@@ -18,34 +18,10 @@ fn damaged() -> Shards {
     shards
 }
 
-/// What a run of these batches would have written down.
-fn written(shards: &Shards, steps: usize) -> (RunFiles, Keys) {
-    let index = &shards.index();
-    let config = config(index, LANES, SAMPLES_PER_LANE);
-    let order = config.order;
-    let batches: Vec<LocalBatch> = batches(config, steps).expect("batches");
-    let files = RunFiles {
-        index: Index::clone(index),
-        order,
-        samples_per_lane: SAMPLES_PER_LANE,
-        quarantines: Vec::new(),
-        steps: batches
-            .iter()
-            .map(|batch| (batch.step, batch.key_hash))
-            .collect(),
-        skips: batches
-            .iter()
-            .flat_map(|batch| batch.skips.clone())
-            .collect(),
-        checkpoints: batches
-            .iter()
-            .map(|batch| {
-                let cursors = batch.cursors.iter().map(|(_, cursor)| *cursor);
-                (batch.step, cursors.collect())
-            })
-            .collect(),
-    };
-    let keys = wait(Keys::read(&files, || {})).expect("keys");
+/// What a run over these shards would have written down.
+fn ledger(shards: &Shards, steps: usize) -> (RunFiles, Keys) {
+    let config = config(&shards.index(), LANES, SAMPLES_PER_LANE);
+    let (files, keys, _) = written(config, steps);
     (files, keys)
 }
 
@@ -55,7 +31,7 @@ fn faults(files: &RunFiles, keys: &Keys) -> Vec<Fault> {
 
 #[test]
 fn a_whole_ledger_has_every_sample_of_an_epoch_once_or_as_skipped() {
-    let (files, keys) = written(&damaged(), 9);
+    let (files, keys) = ledger(&damaged(), 9);
     let report = audit(&files, &keys).expect("audits");
     assert_eq!(report.faults, []);
     assert_eq!(report.used, 9 * u64::from(LANES * SAMPLES_PER_LANE));
@@ -67,7 +43,7 @@ fn a_whole_ledger_has_every_sample_of_an_epoch_once_or_as_skipped() {
 
 #[test]
 fn a_step_that_is_missing_or_double_is_named() {
-    let (whole, keys) = written(&damaged(), 6);
+    let (whole, keys) = ledger(&damaged(), 6);
     let mut files = whole.clone();
     files.steps.remove(2);
     match &faults(&files, &keys)[..] {
@@ -87,7 +63,7 @@ fn a_step_that_is_missing_or_double_is_named() {
 
 #[test]
 fn other_samples_than_the_orders_are_found_by_their_hash() {
-    let (mut files, keys) = written(&damaged(), 6);
+    let (mut files, keys) = ledger(&damaged(), 6);
     files.steps[3].1 ^= 1;
     assert!(matches!(
         faults(&files, &keys)[..],
@@ -97,7 +73,7 @@ fn other_samples_than_the_orders_are_found_by_their_hash() {
 
 #[test]
 fn a_skip_without_a_record_and_a_record_without_a_skip_are_found() {
-    let (whole, keys) = written(&damaged(), 6);
+    let (whole, keys) = ledger(&damaged(), 6);
     let cut = whole
         .skips
         .iter()
@@ -121,7 +97,7 @@ fn a_skip_without_a_record_and_a_record_without_a_skip_are_found() {
 
 #[test]
 fn a_checkpoint_at_another_position_is_found() {
-    let (mut files, keys) = written(&damaged(), 6);
+    let (mut files, keys) = ledger(&damaged(), 6);
     files.checkpoints[1].1[2].passed += 1;
     assert!(matches!(
         faults(&files, &keys)[..],

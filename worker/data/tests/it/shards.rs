@@ -6,7 +6,9 @@ use std::time::Duration;
 use tokio::sync::watch;
 use twinspan_data::shard::Memory;
 use twinspan_data::tar::SampleReader;
-use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, Order, Tokenizer, build_index};
+use twinspan_data::{
+    Keys, Loader, LoaderConfig, LoaderError, LocalBatch, Order, RunFiles, Tokenizer, build_index,
+};
 use twinspan_types::{Cursor, Index, LaneId, SourceEntry, Step};
 
 /// The repository's real data: 4,208 training pairs, 1,052 test pictures.
@@ -148,4 +150,26 @@ pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderCo
 pub fn batches(config: LoaderConfig, count: usize) -> Result<Vec<LocalBatch>, LoaderError> {
     let mut loader = Loader::start(config)?;
     (0..count).map(|_| loader.next_batch(PATIENCE)).collect()
+}
+
+/// The next batches of a new loader, and what a run of them would have written down.
+pub fn written(config: LoaderConfig, steps: usize) -> (RunFiles, Keys, Vec<LocalBatch>) {
+    let mut files = RunFiles {
+        index: Index::clone(&config.index),
+        order: config.order,
+        samples_per_lane: config.samples_per_lane,
+        quarantines: Vec::new(),
+        steps: Vec::new(),
+        skips: Vec::new(),
+        checkpoints: Vec::new(),
+    };
+    let batches = batches(config, steps).unwrap();
+    for batch in &batches {
+        let cursors = batch.cursors.iter().map(|(_, cursor)| *cursor);
+        files.steps.push((batch.step, batch.key_hash));
+        files.skips.extend(batch.skips.clone());
+        files.checkpoints.push((batch.step, cursors.collect()));
+    }
+    let keys = wait(Keys::read(&files, || {})).unwrap();
+    (files, keys, batches)
 }

@@ -1,9 +1,9 @@
 //! Batches mixed of several sources.
 
-use crate::shards::{Shards, batches, config, real_members, tar, wait};
+use crate::shards::{Shards, batches, config, real_members, tar, written};
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use twinspan_data::{Keys, LocalBatch, RunFiles, audit};
+use twinspan_data::{LocalBatch, audit};
 use twinspan_types::{Index, LaneTable, Rank, ShardId, Step, WorldSize};
 
 const LANES: u32 = 4;
@@ -94,29 +94,7 @@ fn mixed_batches_are_the_same_in_every_world_and_after_every_stop() {
 #[test]
 fn the_ledger_of_mixed_sources_is_whole_for_each() {
     let (_shards, index) = mixed();
-    let config = config(&index, LANES, SAMPLES_PER_LANE);
-    let order = config.order;
-    let batches = batches(config, STEPS).unwrap();
-    let cursors = |batch: &LocalBatch| batch.cursors.iter().map(|(_, at)| *at).collect();
-    let files = RunFiles {
-        index: Index::clone(&index),
-        order,
-        samples_per_lane: SAMPLES_PER_LANE,
-        quarantines: Vec::new(),
-        steps: batches
-            .iter()
-            .map(|batch| (batch.step, batch.key_hash))
-            .collect(),
-        skips: batches
-            .iter()
-            .flat_map(|batch| batch.skips.clone())
-            .collect(),
-        checkpoints: batches
-            .iter()
-            .map(|batch| (batch.step, cursors(batch)))
-            .collect(),
-    };
-    let keys = wait(Keys::read(&files, || {})).unwrap();
+    let (files, keys, batches) = written(config(&index, LANES, SAMPLES_PER_LANE), STEPS);
     let report = audit(&files, &keys).unwrap();
     assert_eq!(report.faults, []);
     let whole: Vec<_> = report
