@@ -14,7 +14,9 @@ use twinspan_model::towers::Clip;
 use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
 use twinspan_testkit::reference::{self, Params, Tensor};
 use twinspan_types::{Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize};
-use twinspan_worker::{Exchange, LocalSamples, Stepper, TrainState};
+use twinspan_worker::{
+    Exchange, LocalSamples, NotFinite, StepOrder, StepResult, Stepper, TrainState,
+};
 
 const STEPS: u64 = 10;
 const WAIT: Duration = Duration::from_secs(60);
@@ -173,9 +175,12 @@ impl Case {
         };
         for _ in 0..STEPS {
             let batch = samples(loader.next_batch(WAIT).expect("a batch"));
-            let outcome = stepper
-                .step(&mut state, &batch, no_order(), &mut exchange, None)
+            let result = stepper
+                .step(&mut state, &batch, order(), &mut exchange, None)
                 .expect("a step");
+            let StepResult::Committed(outcome) = result else {
+                panic!("numbers that are not finite");
+            };
             trained.losses.push(outcome.loss);
             trained.sample_hashes.push(outcome.tally.sample_hash);
             if trained.first_gradient.is_empty() {
@@ -252,14 +257,20 @@ fn samples(batch: LocalBatch) -> LocalSamples {
     }
 }
 
-fn no_order() -> Directive {
-    Directive {
+fn order() -> StepOrder {
+    let directive = Directive {
         term: Term(1),
         sequence: 0,
         at_step: Step(u64::MAX),
         checkpoint: None,
         reform: false,
         stop: false,
+    };
+    StepOrder {
+        directive,
+        state_hash: None,
+        changes_weights: true,
+        on_not_finite: NotFinite::Retry,
     }
 }
 

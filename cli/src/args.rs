@@ -16,7 +16,8 @@ use std::time::Duration;
   twinspan validate configs/quickstart.yaml           only check the run file
   twinspan eval zero-shot runs/quickstart tests/data/emoji/ --json
 
-Exit codes: 0 done or stopped in order, 1 failed, 2 bad input (nothing was written), 130 stopped at once.")]
+Exit codes: 0 done or stopped in order, 1 failed, 2 bad input (nothing was written), 75 a worker left
+the run as it was told to, 130 stopped at once.")]
 pub struct Cli {
     /// What to do.
     #[command(subcommand)]
@@ -87,6 +88,10 @@ pub struct CoordinatorArgs {
     /// host:port to listen on, instead of the run file's cluster.listen
     #[arg(long, value_name = "ADDRESS")]
     pub listen: Option<String>,
+    /// Host or host:port under which others reach it [default: where it listens, or this machine's
+    /// name when that is every address]
+    #[arg(long, value_name = "HOST")]
+    pub advertise: Option<String>,
     /// Workers to wait for, instead of the run file's cluster.workers
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
@@ -97,8 +102,12 @@ pub struct CoordinatorArgs {
 
 /// `twinspan worker`.
 #[derive(Args)]
-#[command(after_help = "Example:
-  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6")]
+#[command(
+    after_help = "SIGTERM or Ctrl-C lets it finish the step, leave the run to the others, and end with exit code 75.
+
+Example:
+  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6"
+)]
 pub struct WorkerArgs {
     /// URL of the coordinator
     #[arg(long, value_name = "URL")]
@@ -109,6 +118,9 @@ pub struct WorkerArgs {
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Time to leave in order after SIGTERM or Ctrl-C, in seconds
+    #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
+    pub grace: Duration,
     /// Longest wait for the coordinator, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "150", value_parser = seconds)]
     pub patience: Duration,

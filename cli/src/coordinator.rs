@@ -6,9 +6,10 @@ use crate::train::Report;
 use crate::validate::{self, Checked};
 use crate::{parent, say, worker};
 use anyhow::{Context, anyhow};
+use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
-use twinspan_coordinator::{CoordinatorError, CoordinatorHandle, Outcome, Started};
+use twinspan_coordinator::{CoordinatorError, CoordinatorHandle, Outcome, Place, Started};
 
 /// Runs a coordinator until its run is over.
 pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
@@ -25,7 +26,7 @@ pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
         .enable_all()
         .build()
         .map_err(failed)?;
-    let outcome = runtime.block_on(serve(checked))?;
+    let outcome = runtime.block_on(serve(checked, args.advertise.clone()))?;
     let report = report(outcome);
     say(&report);
     match report {
@@ -34,7 +35,10 @@ pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
     }
 }
 
-async fn serve(Checked { config, index }: Checked) -> Result<Outcome, Failure> {
+async fn serve(
+    Checked { config, index }: Checked,
+    advertise: Option<String>,
+) -> Result<Outcome, Failure> {
     let listen = config.cluster.listen.clone();
     let listener = TcpListener::bind(&listen)
         .await
@@ -44,9 +48,10 @@ async fn serve(Checked { config, index }: Checked) -> Result<Outcome, Failure> {
             )
         })
         .map_err(bad_input)?;
-    let address = listener.local_addr().map_err(failed)?;
-    let started =
-        twinspan_coordinator::start(config, index, listener, worker::random_bytes()).await;
+    let address = reachable(listener.local_addr().map_err(failed)?, advertise);
+    let advertised = Some(address.clone());
+    let place = Place::of(&config, listener, advertised).map_err(bad_input)?;
+    let started = twinspan_coordinator::start(config, index, place, worker::random_bytes()).await;
     // Nothing could be written: the output or who owns it is at fault.
     let coordinator = match started.map_err(bad_input)? {
         Started::Over(outcome) => return Ok(outcome),
@@ -60,6 +65,18 @@ async fn serve(Checked { config, index }: Checked) -> Result<Outcome, Failure> {
     let outcome = coordinator.wait().await.map_err(failure);
     stopping.abort();
     outcome
+}
+
+/// `host:port` under which others reach this coordinator: one that listens on all addresses of its
+/// machine is called by the machine's name.
+fn reachable(listener: SocketAddr, advertise: Option<String>) -> String {
+    let (host, port) = (listener.ip(), listener.port());
+    match advertise {
+        Some(address) if address.contains(':') => address,
+        Some(host) => format!("{host}:{port}"),
+        None if host.is_unspecified() => format!("{}:{port}", worker::machine_name()),
+        None => listener.to_string(),
+    }
 }
 
 /// Ctrl-C and SIGTERM stop the run in order.

@@ -4,6 +4,9 @@ use crate::say;
 use std::fmt;
 use std::process::ExitCode;
 
+/// Exit code of a worker that was told to go (`EX_TEMPFAIL`).
+pub const DRAINED: u8 = 75;
+
 /// Why the program ends other than with 0.
 #[derive(Debug)]
 pub enum Failure {
@@ -13,6 +16,9 @@ pub enum Failure {
     Failed(anyhow::Error),
     /// A second Ctrl-C: exit code 130.
     Interrupted,
+    /// A worker that was told to go has gone before the run's end: exit code 75, which tells whoever
+    /// started it that another one is of use.
+    Drained,
 }
 
 impl Failure {
@@ -22,6 +28,7 @@ impl Failure {
             Self::BadInput(_) => 2,
             Self::Failed(_) => 1,
             Self::Interrupted => 130,
+            Self::Drained => DRAINED,
         }
     }
 }
@@ -41,6 +48,7 @@ impl fmt::Display for Failure {
         match self {
             Self::BadInput(error) | Self::Failed(error) => write!(f, "{}", told_once(error)),
             Self::Interrupted => write!(f, "stopped at once; the newest checkpoint is in force"),
+            Self::Drained => write!(f, "left the run, as it was told to"),
         }
     }
 }
@@ -79,7 +87,10 @@ pub fn report(result: Result<(), Failure>) -> ExitCode {
     match result {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
-            say::log(format!("error: {failure}"));
+            match failure {
+                Failure::Drained => say::log(failure.to_string()),
+                _ => say::log(format!("error: {failure}")),
+            }
             ExitCode::from(failure.code())
         }
     }

@@ -1,9 +1,16 @@
 //! `twinspan worker`: one rank.
 
 use crate::args::WorkerArgs;
-use crate::exit::{Failure, failed};
+use crate::exit::{DRAINED, Failure, failed};
 use crate::{parent, status};
-use twinspan_worker::WorkerConfig;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio::time::{Instant, sleep_until};
+use twinspan_worker::{Drain, WorkerConfig};
+
+/// Exit code of a worker that a second Ctrl-C has stopped at once.
+const INTERRUPTED: i32 = 130;
 
 /// Runs one worker until the run is over.
 pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
@@ -18,12 +25,78 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
         threads: args.threads.unwrap_or(cores),
         patience: args.patience,
     };
-    let finished = twinspan_worker::run(&config).map_err(failed)?;
-    tracing::info!("rank {} left after step {}", finished.rank, finished.step);
-    Ok(())
+    let orders = Orders::listen(args.grace).map_err(failed)?;
+    let finished = twinspan_worker::run(&config, |drain| orders.obey(drain)).map_err(failed)?;
+    let step = finished.step;
+    match finished.rank {
+        Some(rank) => tracing::info!("rank {rank} left after step {step}"),
+        None => tracing::info!("left before the first generation"),
+    }
+    match finished.drained {
+        true => Err(Failure::Drained),
+        false => Ok(()),
+    }
 }
 
-fn machine_name() -> String {
+/// Listens for SIGTERM and Ctrl-C: the first lets the worker go at the next boundary, the second at
+/// once.
+struct Orders(Arc<Mutex<Option<Drain>>>);
+
+impl Orders {
+    fn listen(grace: Duration) -> std::io::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()?;
+        let (mut terminate, mut interrupt) = {
+            let _entered = runtime.enter();
+            (
+                signal(SignalKind::terminate())?,
+                signal(SignalKind::interrupt())?,
+            )
+        };
+        let worker = Arc::default();
+        let orders = Self(Arc::clone(&worker));
+        std::thread::spawn(move || {
+            runtime.block_on(async {
+                let first = tokio::select! {
+                    _ = terminate.recv() => "SIGTERM",
+                    _ = interrupt.recv() => "Ctrl-C",
+                };
+                let Some(drain) = taken(&worker) else {
+                    // It has not joined: there is nobody to tell.
+                    std::process::exit(i32::from(DRAINED));
+                };
+                tracing::info!(
+                    "{first}: leaving at the next boundary, or after {grace:?}; Ctrl-C to stop at \
+                     once"
+                );
+                drain.at_next_boundary();
+                let deadline = Instant::now() + grace;
+                tokio::select! {
+                    _ = interrupt.recv() => std::process::exit(INTERRUPTED),
+                    () = sleep_until(deadline) => drain.at_once(),
+                }
+                interrupt.recv().await;
+                std::process::exit(INTERRUPTED);
+            });
+        });
+        Ok(orders)
+    }
+
+    fn obey(&self, drain: Drain) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Some(drain);
+    }
+}
+
+fn taken(worker: &Mutex<Option<Drain>>) -> Option<Drain> {
+    worker
+        .lock()
+        .unwrap_or_else(PoisonError::into_inner)
+        .clone()
+}
+
+/// This machine's name.
+pub fn machine_name() -> String {
     let uname = rustix::system::uname();
     uname.nodename().to_string_lossy().into_owned()
 }

@@ -4,9 +4,9 @@
 use crate::scribe::{Scribe, WAITING};
 use crate::{CoordinatorError, Outcome};
 use std::collections::BTreeMap;
-use std::time::Instant;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::Instant;
 use twinspan_coordinator_core::{Action, Core, Event, Request, Response, Token};
 use twinspan_types::ServiceError;
 
@@ -61,7 +61,7 @@ impl Driver {
             let deadline = core.next_deadline().map(|after| origin + after);
             let timer = async {
                 match deadline {
-                    Some(deadline) => tokio::time::sleep_until(deadline.into()).await,
+                    Some(deadline) => tokio::time::sleep_until(deadline).await,
                     None => std::future::pending().await,
                 }
             };

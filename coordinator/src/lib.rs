@@ -8,21 +8,26 @@ mod run_dir;
 mod scribe;
 mod segments;
 mod service;
+mod takeover;
 
 pub use error::CoordinatorError;
 pub use record::{Trained, given_up, read_run, trained};
 pub use run_dir::latest_checkpoint;
+pub use takeover::{Presence, Probe};
 pub use twinspan_coordinator_core::Outcome;
 
 use driver::Driver;
+use futures::Stream;
 use run_dir::RunDir;
 use std::time::Duration;
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
 use tonic::transport::Server;
-use tonic::transport::server::TcpIncoming;
+use tonic::transport::server::{Connected, TcpIncoming};
 use twinspan_coordinator_core::{Core, CoreConfig};
+use twinspan_data::{Directory, Stores};
 use twinspan_proto::MAX_MESSAGE_BYTES;
 use twinspan_proto::v1::coordinator_server::CoordinatorServer;
 use twinspan_types::{Index, RunConfig};
@@ -31,6 +36,8 @@ use twinspan_types::{Index, RunConfig};
 const QUEUE: usize = 1024;
 /// Longest time of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Silence on a connection after which it is tried, and after which it is given up.
+const KEEPALIVE: Duration = Duration::from_secs(10);
 
 /// A coordinator that listens.
 pub struct Coordinator {
@@ -59,19 +66,61 @@ pub enum Started {
     Over(Outcome),
 }
 
-/// Opens a term of the run and serves it on `listener`.
+/// Where a coordinator keeps its run, and how others reach it.
+pub struct Place<I> {
+    /// The run's files.
+    pub files: Directory,
+    /// `host:port` where other coordinators can ask whether this one lives.
+    pub address: String,
+    /// Connections of workers and operators.
+    pub incoming: I,
+    /// Asks whether the run's last coordinator lives.
+    pub probe: Box<Probe>,
+}
+
+impl Place<TcpIncoming> {
+    /// The run's own URL, served on `listener`; to others it is `advertised`, or the listener's own
+    /// address.
+    ///
+    /// # Errors
+    /// The listener's address cannot be told, or the URL is none.
+    pub fn of(
+        config: &RunConfig,
+        listener: TcpListener,
+        advertised: Option<String>,
+    ) -> Result<Self, CoordinatorError> {
+        let address = listener.local_addr().map_err(CoordinatorError::Listen)?;
+        Ok(Self {
+            files: Directory::open(&Stores::default(), &config.url())?,
+            address: advertised.unwrap_or_else(|| address.to_string()),
+            incoming: TcpIncoming::from(listener),
+            probe: takeover::over_tcp(),
+        })
+    }
+}
+
+/// Opens a term of the run and serves it.
 ///
 /// # Errors
 /// The run's directory holds another run, cannot be read or written, or another coordinator owns
 /// it.
-pub async fn start(
+pub async fn start<I, IO>(
     config: RunConfig,
     index: Index,
-    listener: TcpListener,
+    place: Place<I>,
     entropy: [u8; 32],
-) -> Result<Started, CoordinatorError> {
-    let address = listener.local_addr().map_err(CoordinatorError::Listen)?;
-    let (run, recovered) = RunDir::open(&config, &index, &address.to_string()).await?;
+) -> Result<Started, CoordinatorError>
+where
+    I: Stream<Item = std::io::Result<IO>> + Send + 'static,
+    IO: AsyncRead + AsyncWrite + Connected + Unpin + Send + 'static,
+{
+    let Place {
+        files,
+        address,
+        incoming,
+        probe,
+    } = place;
+    let (run, recovered) = RunDir::open(files, &config, &index, &address, &*probe).await?;
     let recovered = match recovered {
         run_dir::Found::Ended(outcome) => return Ok(Started::Over(outcome)),
         run_dir::Found::Open(recovered) => recovered,
@@ -89,9 +138,11 @@ pub async fn start(
     tasks.spawn(async move {
         let serving = Server::builder()
             .timeout(REQUEST_TIMEOUT)
+            .http2_keepalive_interval(Some(KEEPALIVE))
+            .http2_keepalive_timeout(Some(KEEPALIVE))
             .concurrency_limit_per_connection(64)
             .add_service(server)
-            .serve_with_incoming(TcpIncoming::from(listener));
+            .serve_with_incoming(incoming);
         if let Err(error) = serving.await {
             tracing::error!(%error, "the coordinator's service ended");
         }

@@ -46,6 +46,24 @@ impl Log {
         }
     }
 
+    /// That no other coordinator has written the next record.
+    ///
+    /// # Errors
+    /// One has, or the store fails.
+    pub async fn check_alone(&self) -> Result<(), CoordinatorError> {
+        let path = self.next_path();
+        match self.files.size(&path).await? {
+            Some(_) => Err(CoordinatorError::Superseded {
+                path: self.files.url_of(&path),
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn next_path(&self) -> String {
+        format!("log/{:08}.json", self.next)
+    }
+
     /// The term that this log writes in.
     pub fn term(&self) -> Term {
         self.term
@@ -54,7 +72,7 @@ impl Log {
     /// Appends a fact. The record's nonce makes it like no other: where another record lies in its
     /// place, this coordinator was superseded.
     pub async fn append(&mut self, fact: Fact) -> Result<(), CoordinatorError> {
-        let path = format!("log/{:08}.json", self.next);
+        let path = self.next_path();
         let nonce = Nonce(RandomState::new().build_hasher().finish());
         let record = LogRecord {
             term: self.term,

@@ -1,20 +1,14 @@
 //! The run's directory: its files, its identity, and what it holds when a term opens.
 
 use crate::log::{Log, replay};
+use crate::takeover::{self, Probe};
 use crate::{CoordinatorError, Outcome};
 use std::path::Path;
-use std::time::Duration;
-use tonic::transport::Endpoint;
 use twinspan_coordinator_core::Recovered;
 use twinspan_data::{Directory, Stores};
-use twinspan_proto::v1;
-use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{
-    CheckpointName, Fact, Generation, Index, LogRecord, Manifest, Quarantine, RunConfig, Skip, Step,
+    CheckpointName, Fact, Index, LogRecord, Manifest, Quarantine, RunConfig, Skip, Step, Term,
 };
-
-/// Longest wait for a coordinator that may own the run.
-const ANSWER: Duration = Duration::from_secs(2);
 
 /// A run's directory, owned for one term.
 pub struct RunDir {
@@ -34,18 +28,18 @@ pub enum Found {
 
 impl RunDir {
     /// Checks that the directory holds this run or none, and opens a term unless the run has ended.
+    /// `probe` tells whether the run's last coordinator still answers.
     pub async fn open(
+        files: Directory,
         config: &RunConfig,
         index: &Index,
         address: &str,
+        probe: &Probe,
     ) -> Result<(Self, Found), CoordinatorError> {
-        let files = Directory::open(&Stores::default(), &config.url())?;
         check_identity(&files, config, index).await?;
         let records = replay(&files).await?;
         if let Some(step) = ended_at(&records).filter(|step| *step >= config.train.steps) {
-            let checkpoint = newest_whole(&files, &records)
-                .await?
-                .map(|manifest| manifest.name);
+            let checkpoint = newest_whole(&files, &kept(&records)).await?;
             if checkpoint.is_none() {
                 return Err(CoordinatorError::Corrupt {
                     path: files.url_of("checkpoints"),
@@ -58,37 +52,31 @@ impl RunDir {
             );
             return Ok((Self { files, log }, Found::Ended(outcome)));
         }
-        if let Some(address) = owner(&records)
-            && answers(&address, &config.run).await
-        {
-            return Err(CoordinatorError::StillRunning {
-                run: config.url(),
-                address: format!("http://{address}"),
-            });
+        // Who listens where the last one did knows that it is gone.
+        if let Some(owner) = owner(&records).filter(|owner| owner != address) {
+            takeover::wait_until_gone(&owner, config, probe).await?;
         }
         let yaml = twinspan_types::config::to_yaml(config).unwrap_or_default();
         files.write("run.yaml", yaml.into()).await?;
         let index = format!("{}\n", serde_json::json!(index));
         files.write("index.json", index.into()).await?;
         let (log, records) = Log::open(files.clone(), address).await?;
-        let latest = newest_whole(&files, &records).await?;
-        let start = latest
-            .as_ref()
-            .map_or(Step(0), |manifest| manifest.name.step);
-        let kept = kept(&records)
-            .into_iter()
-            .filter(|name| name.step <= start)
-            .collect();
-        let reported = crate::segments::reported(&files, &records).await?;
-        let recovered = Recovered {
-            term: log.term(),
-            worlds: worlds(&records),
-            reported,
-            skips: crate::segments::skips(&files, &records, reported).await?,
-            latest,
-            kept,
-            quarantines: quarantines(&records),
-        };
+        let mut recovered =
+            Recovered::replay(log.term(), records.iter().map(|record| &record.fact));
+        let names = kept(&records);
+        let newest = newest_whole(&files, &names).await?;
+        if newest.is_none() && !names.is_empty() {
+            return Err(CoordinatorError::Corrupt {
+                path: files.url_of("checkpoints"),
+                what: "no checkpoint of the run is whole".to_owned(),
+            });
+        }
+        let newest = names.iter().position(|name| newest == Some(*name));
+        recovered
+            .kept
+            .truncate(newest.map_or(0, |newest| newest + 1));
+        recovered.reported = crate::segments::reported(&files, &records).await?;
+        recovered.skips = crate::segments::skips(&files, &records, recovered.reported).await?;
         Ok((Self { files, log }, Found::Open(recovered)))
     }
 }
@@ -100,8 +88,8 @@ impl RunDir {
 pub async fn latest_checkpoint(url: &str) -> Result<Option<String>, CoordinatorError> {
     let files = Directory::open(&Stores::default(), url)?;
     let records = replay(&files).await?;
-    let newest = newest_whole(&files, &records).await?;
-    Ok(newest.map(|manifest| manifest.name.directory()))
+    let newest = newest_whole(&files, &kept(&records)).await?;
+    Ok(newest.map(|name| name.directory()))
 }
 
 /// The run file that a directory's run was begun with; none where there is no run.
@@ -179,19 +167,6 @@ fn owner(records: &[LogRecord]) -> Option<String> {
     })
 }
 
-/// Whether a coordinator of this run answers at an address.
-async fn answers(address: &str, run: &str) -> bool {
-    let Ok(endpoint) = Endpoint::from_shared(format!("http://{address}")) else {
-        return false;
-    };
-    let channel = endpoint.connect_timeout(ANSWER).timeout(ANSWER);
-    let mut client = CoordinatorClient::new(channel.connect_lazy());
-    match client.get_status(v1::GetStatusRequest {}).await {
-        Ok(answer) => answer.into_inner().run == run,
-        Err(_) => false,
-    }
-}
-
 fn ended_at(records: &[LogRecord]) -> Option<Step> {
     records.iter().rev().find_map(|record| match record.fact {
         Fact::RunEnded { step } => Some(step),
@@ -199,45 +174,27 @@ fn ended_at(records: &[LogRecord]) -> Option<Step> {
     })
 }
 
-fn worlds(records: &[LogRecord]) -> Vec<(Generation, Step)> {
-    let formed = records.iter().filter_map(|record| match &record.fact {
-        Fact::WorldFormed {
-            generation, start, ..
-        } => Some((*generation, *start)),
-        _ => None,
-    });
-    formed.collect()
-}
-
 /// Shards that were given up.
 pub fn quarantines(records: &[LogRecord]) -> Vec<Quarantine> {
-    let facts = records.iter().map(|record| &record.fact);
-    let quarantines = facts.filter_map(|fact| match fact {
-        Fact::ShardQuarantined(quarantine) => Some(quarantine.clone()),
-        _ => None,
-    });
-    quarantines.collect()
+    replayed(records).quarantines
 }
 
-/// Committed checkpoints that were not retired, in the order of their records.
+/// Checkpoints in force, in the order of their records.
 pub fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
-    let mut names = Vec::new();
-    for record in records {
-        match &record.fact {
-            Fact::CheckpointCommitted { name, .. } => names.push(*name),
-            Fact::CheckpointRetired { name } => names.retain(|kept| kept != name),
-            _ => {}
-        }
-    }
-    names
+    let kept = replayed(records).kept;
+    kept.into_iter().map(|(name, _)| name).collect()
+}
+
+fn replayed(records: &[LogRecord]) -> Recovered {
+    Recovered::replay(Term::default(), records.iter().map(|record| &record.fact))
 }
 
 /// The newest kept checkpoint whose manifest and parts are all there.
 async fn newest_whole(
     files: &Directory,
-    records: &[LogRecord],
-) -> Result<Option<Manifest>, CoordinatorError> {
-    for name in kept(records).into_iter().rev() {
+    kept: &[CheckpointName],
+) -> Result<Option<CheckpointName>, CoordinatorError> {
+    for name in kept.iter().rev().copied() {
         let directory = name.directory();
         let manifest = manifest(files, name).await?;
         let Some(manifest) = manifest else {
@@ -252,7 +209,7 @@ async fn newest_whole(
             whole &= size == Some(part.bytes);
         }
         if whole {
-            return Ok(Some(manifest));
+            return Ok(Some(name));
         }
         tracing::warn!("{name}: a part is missing or cut; taking an older checkpoint");
     }

@@ -4,13 +4,18 @@
 use crate::CoordinatorError;
 use crate::run_dir::RunDir;
 use crate::segments::Segments;
+use std::time::Duration;
 use tokio::sync::mpsc;
+use tokio::time::{MissedTickBehavior, interval};
 use twinspan_coordinator_core::{Action, Event};
 use twinspan_types::{CheckpointName, Fact, Manifest, RunConfig};
 
 /// Actions that wait to be carried out at most. Each leads to one event at most, and the events'
 /// channel is as long: the scribe never waits for the driver while the driver waits for it.
 pub const WAITING: usize = 1024;
+
+/// Pause between two looks whether another coordinator has taken the run over.
+const LOOK_FOR_SUCCESSOR: Duration = Duration::from_secs(5);
 
 /// Writes the run's files.
 pub struct Scribe {
@@ -20,7 +25,7 @@ pub struct Scribe {
 
 impl Scribe {
     pub fn new(run: RunDir, config: &RunConfig) -> Self {
-        let segments = Segments::new(run.files.clone(), config);
+        let segments = Segments::new(run.files.clone(), run.log.term(), config);
         Self { run, segments }
     }
 
@@ -33,7 +38,20 @@ impl Scribe {
         mut actions: mpsc::Receiver<Action>,
         events: mpsc::Sender<Event>,
     ) -> Result<(), CoordinatorError> {
-        while let Some(action) = actions.recv().await {
+        let mut looks = interval(LOOK_FOR_SUCCESSOR);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            let action = tokio::select! {
+                biased;
+                action = actions.recv() => match action {
+                    Some(action) => action,
+                    None => break,
+                },
+                _ = looks.tick() => {
+                    self.look_for_successor().await?;
+                    continue;
+                }
+            };
             if let Some(event) = self.carry_out(action).await? {
                 // A driver that is gone needs no event.
                 let _ = events.send(event).await;
@@ -41,6 +59,18 @@ impl Scribe {
         }
         self.segments.flush().await?;
         self.segments.join().await
+    }
+
+    /// A coordinator that was frozen or cut off, and taken for dead, hears of its successor here if
+    /// it has nothing to write.
+    async fn look_for_successor(&self) -> Result<(), CoordinatorError> {
+        match self.run.log.check_alone().await {
+            Err(CoordinatorError::Store(error)) => {
+                tracing::debug!(%error, "the log could not be read");
+                Ok(())
+            }
+            checked => checked,
+        }
     }
 
     async fn carry_out(&mut self, action: Action) -> Result<Option<Event>, CoordinatorError> {

@@ -5,12 +5,15 @@ use crate::CoordinatorError;
 use crate::run_dir::skips_up_to;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 use twinspan_data::Directory;
-use twinspan_types::{Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport};
+use twinspan_types::{Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport, Term};
 
 /// Lines that wait to be written.
 pub struct Segments {
     files: Directory,
+    /// Goes into the names: a coordinator that was taken for dead may write of the same steps.
+    term: Term,
     workers: u32,
     global_batch: u64,
     generation: Generation,
@@ -20,9 +23,10 @@ pub struct Segments {
 }
 
 impl Segments {
-    pub fn new(files: Directory, config: &RunConfig) -> Self {
+    pub fn new(files: Directory, term: Term, config: &RunConfig) -> Self {
         Self {
             files,
+            term,
             workers: config.cluster.workers.0,
             global_batch: u64::from(config.train.global_batch),
             generation: Generation(0),
@@ -44,9 +48,9 @@ impl Segments {
 
     /// Writes what waits.
     pub async fn flush(&mut self) -> Result<(), CoordinatorError> {
-        let generation = self.generation.0;
+        let (generation, term) = (self.generation.0, self.term);
         if let Some(first) = self.metrics.first() {
-            let path = format!("metrics/{generation:08}-{:08}.jsonl", first.step.0);
+            let path = format!("metrics/{generation:08}-{:08}-{term}.jsonl", first.step.0);
             let lines: String = self
                 .metrics
                 .iter()
@@ -56,7 +60,7 @@ impl Segments {
             self.metrics.clear();
         }
         if !self.skips.is_empty() {
-            let path = format!("skipped/{generation:08}-{:08}.jsonl", self.written);
+            let path = format!("skipped/{generation:08}-{:08}-{term}.jsonl", self.written);
             let lines: String = self
                 .skips
                 .iter()
@@ -150,8 +154,8 @@ pub async fn reported(files: &Directory, records: &[LogRecord]) -> Result<Step, 
     Ok(Step(without_gap.count() as u64))
 }
 
-/// All lines of a directory's segments but those that a later generation made void: it starts at a
-/// step, and what earlier ones reported beyond that step is redone.
+/// All lines of a directory's segments, each once, but those that a later generation made void: it
+/// starts at a step, and what earlier ones reported beyond that step is redone.
 pub async fn surviving<L: DeserializeOwned>(
     files: &Directory,
     records: &[LogRecord],
@@ -167,6 +171,7 @@ pub async fn surviving<L: DeserializeOwned>(
         })
         .collect();
     let mut lines = Vec::new();
+    let mut seen = BTreeSet::new();
     for name in files.list(directory).await? {
         let path = format!("{directory}/{name}");
         let corrupt = |what: String| CoordinatorError::Corrupt {
@@ -188,7 +193,13 @@ pub async fn surviving<L: DeserializeOwned>(
         {
             let value: Value =
                 serde_json::from_slice(line).map_err(|error| corrupt(error.to_string()))?;
-            if value["step"].as_u64().is_some_and(|step| step <= last) {
+            let step = value["step"].as_u64();
+            // Two terms may tell of one step of a generation that went on under the second.
+            let told = match directory {
+                "metrics" => value["step"].to_string(),
+                _ => value.to_string(),
+            };
+            if step.is_some_and(|step| step <= last) && seen.insert(told) {
                 let line = serde_json::from_value(value);
                 lines.push(line.map_err(|error| corrupt(error.to_string()))?);
             }

@@ -18,6 +18,7 @@ pub fn to_status(error: ServiceError) -> Status {
         }
         ServiceError::Full { .. } => Code::ResourceExhausted,
         ServiceError::RunOver { .. } => Code::Aborted,
+        ServiceError::Distrusted { .. } => Code::PermissionDenied,
         ServiceError::Invalid { .. } => Code::InvalidArgument,
         ServiceError::Unavailable { .. } => Code::Unavailable,
     };
@@ -64,6 +65,9 @@ impl From<ServiceError> for Kind {
             ServiceError::RunOver { failed, reason } => {
                 Self::RunOver(Ended { failed, reason }.into())
             }
+            ServiceError::Distrusted { worker, host } => {
+                Self::Distrusted(v1::Distrusted { worker, host })
+            }
             ServiceError::Invalid { detail } => Self::Invalid(v1::Invalid { detail }),
             ServiceError::Unavailable { detail } => Self::Unavailable(v1::Unavailable { detail }),
         }
@@ -89,6 +93,7 @@ impl From<Kind> for ServiceError {
                 Self::BuildMismatch { ours, theirs }
             }
             Kind::RunOver(v1::Ended { failed, reason }) => Self::RunOver { failed, reason },
+            Kind::Distrusted(v1::Distrusted { worker, host }) => Self::Distrusted { worker, host },
             Kind::Invalid(v1::Invalid { detail }) => Self::Invalid { detail },
             Kind::Unavailable(v1::Unavailable { detail }) => Self::Unavailable { detail },
         }
@@ -122,6 +127,10 @@ mod tests {
             ServiceError::RunOver {
                 failed: true,
                 reason: text(),
+            },
+            ServiceError::Distrusted {
+                worker: text(),
+                host: text(),
             },
             ServiceError::Invalid { detail: text() },
             ServiceError::Unavailable { detail: text() },

@@ -138,6 +138,14 @@ impl Workspace {
         }
     }
 
+    /// The directory of the checkpoint of a step.
+    pub fn checkpoint_at(&self, step: u64) -> PathBuf {
+        let entries = std::fs::read_dir(self.run_dir().join("checkpoints")).expect("checkpoints");
+        let mut paths = entries.flatten().map(|entry| entry.path());
+        let found = paths.find(|path| checkpoint_step(path) == Some(step));
+        found.unwrap_or_else(|| panic!("no checkpoint of step {step}"))
+    }
+
     /// The step of the newest checkpoint that has a manifest.
     pub fn newest_checkpoint(&self) -> Option<u64> {
         let entries = std::fs::read_dir(self.run_dir().join("checkpoints")).ok()?;

@@ -2,7 +2,9 @@
 
 use crate::support::{Workspace, bounded_output, process_of, processes_of, signal};
 use rustix::process::Signal;
-use std::process::Child;
+use serde_json::Value;
+use std::io::{BufRead, BufReader};
+use std::process::{Child, Stdio};
 
 const STEPS: u64 = 900;
 
@@ -90,25 +92,222 @@ fn a_frozen_worker_is_given_up_and_comes_back_when_it_wakes() {
 }
 
 #[test]
-fn a_killed_coordinator_is_replaced_and_workers_go_on_from_the_step_they_had_come_to() {
+fn a_killed_coordinator_is_replaced_and_the_generation_goes_on_without_a_restart() {
     let undisturbed = Workspace::new(STEPS, |run| run);
     undisturbed.train(&["--no-eval"]);
     let workspace = Workspace::new(STEPS, |run| {
-        run.replace("every_steps: 10", "every_steps: 400")
+        run.replace("every_steps: 10", "every_steps: 100")
     });
     let front = workspace.start(&["--no-eval"]);
-    workspace.wait_for_records("world_formed", 1);
+    // All have their world: one that was logged and not delivered would be formed anew.
+    workspace.wait_for_checkpoint_after(None);
     let workers = processes_of(front.id(), "worker");
     for term in 2..=3 {
         let step = workspace.newest_checkpoint();
         signal(process_of(front.id(), "coordinator"), Signal::KILL);
-        workspace.wait_for_records("world_formed", term);
+        workspace.wait_for_records("term_opened", term);
         workspace.wait_for_checkpoint_after(step);
     }
+    assert_eq!(
+        workspace.records("world_formed"),
+        1,
+        "the generation was left"
+    );
     assert_eq!(
         processes_of(front.id(), "worker"),
         workers,
         "a worker was restarted"
     );
-    ends_with_the_samples_of(&undisturbed, &workspace, front);
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("generation 1 goes on under this coordinator"),
+        "{errors}"
+    );
+    assert_eq!(
+        workspace.metric("train/loss"),
+        undisturbed.metric("train/loss"),
+        "bit for bit"
+    );
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+}
+
+/// A coordinator and workers that were started one by one.
+struct Cluster {
+    workspace: Workspace,
+    coordinator: Child,
+    url: String,
+}
+
+impl Cluster {
+    fn start(workspace: Workspace) -> Self {
+        let (coordinator, url) = coordinator(&workspace);
+        Self {
+            workspace,
+            coordinator,
+            url,
+        }
+    }
+
+    fn worker(&self) -> Child {
+        let arguments = ["worker", "--coordinator", &self.url, "--threads", "1"];
+        let mut command = self.workspace.command(&arguments);
+        let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
+        child.expect("the binary starts")
+    }
+}
+
+/// A coordinator that listens, and its URL.
+fn coordinator(workspace: &Workspace) -> (Child, String) {
+    let mut command = workspace.command(&["coordinator", "run.yaml"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("the binary starts");
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("its output");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
+    let url = told["url"].as_str().expect("a URL").to_owned();
+    (child, url)
+}
+
+#[test]
+fn a_worker_that_is_terminated_leaves_in_order_and_the_others_go_on() {
+    let cluster = Cluster::start(Workspace::new(STEPS, |run| run));
+    let workers = [cluster.worker(), cluster.worker()];
+    cluster.workspace.wait_for_checkpoint_after(None);
+    let [stays, goes] = workers;
+    signal(goes.id(), Signal::TERM);
+    let left = bounded_output(goes);
+    let errors = String::from_utf8_lossy(&left.stderr);
+    assert_eq!(left.status.code(), Some(75), "{errors}");
+    let output = bounded_output(cluster.coordinator);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("has left, as it was told to") && errors.contains("1 worker go on"),
+        "{errors}"
+    );
+    assert!(bounded_output(stays).status.success());
+    let (report, whole) = cluster.workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+}
+
+#[test]
+fn all_workers_that_are_terminated_save_what_they_have_and_the_run_waits_for_others() {
+    let cluster = Cluster::start(Workspace::new(STEPS, |run| {
+        run.replace("every_steps: 10", "every_steps: 500")
+    }));
+    let workers = [cluster.worker(), cluster.worker()];
+    cluster.workspace.wait_for_records("world_formed", 1);
+    for worker in &workers {
+        signal(worker.id(), Signal::TERM);
+    }
+    for worker in workers {
+        let left = bounded_output(worker);
+        let errors = String::from_utf8_lossy(&left.stderr);
+        assert_eq!(left.status.code(), Some(75), "{errors}");
+    }
+    assert_eq!(cluster.workspace.records("checkpoint_committed"), 1);
+    let others = [cluster.worker(), cluster.worker()];
+    let output = bounded_output(cluster.coordinator);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let _ = others.map(bounded_output);
+    let (report, whole) = cluster.workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+}
+
+#[test]
+fn a_coordinator_that_was_taken_for_dead_ends_when_it_wakes() {
+    let workspace = Workspace::new(STEPS, |run| {
+        run.replace(
+            "join_timeout: 30s",
+            "join_timeout: 120s, takeover_after: 1s",
+        )
+    });
+    let (frozen, url) = coordinator(&workspace);
+    let second = workspace.output(&["coordinator", "run.yaml"]);
+    let refused = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(2), "{refused}");
+    assert!(refused.contains("is run by a coordinator at"), "{refused}");
+
+    signal(frozen.id(), Signal::STOP);
+    let (taker, taken_over) = coordinator(&workspace);
+    assert_ne!(url, taken_over);
+    signal(frozen.id(), Signal::CONT);
+    let woken = bounded_output(frozen);
+    let errors = String::from_utf8_lossy(&woken.stderr);
+    assert_eq!(woken.status.code(), Some(1), "{errors}");
+    assert!(
+        errors.contains("another coordinator took the run over"),
+        "{errors}"
+    );
+
+    signal(taker.id(), Signal::TERM);
+    let output = bounded_output(taker);
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+}
+
+#[test]
+fn numbers_that_are_not_finite_lead_to_one_rollback_and_then_to_a_failure_that_says_what_to_do() {
+    let workspace = Workspace::new(100, |run| run.replace("lr: 1e-3", "lr: 1e30"));
+    let output = workspace.output(&["train", "run.yaml", "--no-eval"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{errors}");
+    for words in [
+        "trying it once more",
+        "and passes over them",
+        "lower optimizer.lr",
+    ] {
+        assert!(errors.contains(words), "{words}: {errors}");
+    }
+    assert_eq!(workspace.records("rolled_back"), 1);
+}
+
+#[test]
+fn a_damaged_checkpoint_gives_way_to_the_one_before() {
+    let workspace = Workspace::new(STEPS, |run| run);
+    let front = workspace.start(&["--no-eval"]);
+    workspace.wait_for_checkpoint_after(Some(10));
+    signal(front.id(), Signal::INT);
+    assert!(bounded_output(front).status.success());
+    let step = workspace.newest_checkpoint().expect("a checkpoint");
+    let newest = workspace.checkpoint_at(step);
+    let part = newest.join("open_clip_model.safetensors");
+    let mut bytes = std::fs::read(&part).expect("a part");
+    let last = bytes.len() - 1;
+    bytes[last] ^= 1;
+    std::fs::write(&part, bytes).expect("written");
+
+    let output = workspace.output(&["train", "run.yaml", "--no-eval"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    assert!(
+        errors.contains("its size or SHA-256 is not the manifest's: the run goes on from"),
+        "{errors}"
+    );
+    assert_eq!(workspace.records("checkpoint_damaged"), 1);
+    let (report, whole) = workspace.audit("runs/toy");
+    assert!(whole, "{report}");
+}
+
+#[test]
+fn time_makes_checkpoints_due_between_multiples_of_steps() {
+    let workspace = Workspace::new(STEPS, |run| {
+        run.replace("every_steps: 10", "every_steps: 10000, every_minutes: 0.01")
+    });
+    workspace.train(&["--no-eval"]);
+    assert!(
+        workspace.records("checkpoint_committed") > 2,
+        "one each 0.6 s"
+    );
 }

@@ -6,7 +6,7 @@ use twinspan_data::{CacheError, LoaderError, StoreError, TextError};
 use twinspan_model::config::ModelConfigError;
 use twinspan_model::openclip::WeightsError;
 use twinspan_session::{SessionError, VoteError};
-use twinspan_types::{Rank, Step};
+use twinspan_types::{GenerationFault, Rank, Step};
 
 /// One variant for each reaction.
 #[derive(Debug, thiserror::Error)]
@@ -61,7 +61,7 @@ pub enum WorkerError {
     #[error("no asynchronous runtime can be started: {0}")]
     Runtime(#[source] std::io::Error),
     /// A checkpoint's part is not what its manifest says.
-    #[error("{url}: {what}; remove this checkpoint's directory to continue from an older one")]
+    #[error("{url}: {what}; restore it from a copy, or take an older checkpoint")]
     CorruptCheckpoint {
         /// The part.
         url: String,
@@ -69,14 +69,18 @@ pub enum WorkerError {
         what: String,
     },
     /// Loss or gradients were not finite too often in a row.
-    #[error(
-        "loss or gradients were not finite for {bad} steps in a row, the last at step {step}; lower optimizer.lr, lengthen optimizer.warmup, or set optimizer.grad_clip_norm"
-    )]
+    #[error("loss or gradients were not finite in steps {steps:?}")]
     NotFinite {
-        /// How many.
-        bad: u32,
-        /// The last of them.
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Ranks' states are not equal.
+    #[error("after step {step} the state of ranks {ranks:?} is not that of the others")]
+    Diverged {
+        /// The last committed step.
         step: Step,
+        /// Whose state is not the majority's.
+        ranks: Vec<Rank>,
     },
     /// The ranks started from different weights.
     #[error(
@@ -101,12 +105,35 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
-    /// The rank that is responsible, where it can be told.
+    /// What the coordinator is told of it.
     #[must_use]
-    pub fn blames(&self) -> Option<Rank> {
+    pub fn fault(&self) -> Option<GenerationFault> {
         match self {
-            Self::Collective(error) => error.blames(),
+            Self::Collective(error) => error.blames().map(GenerationFault::Lost),
+            Self::Diverged { step, ranks } => Some(GenerationFault::Diverged {
+                step: *step,
+                ranks: ranks.clone(),
+            }),
+            Self::NotFinite { steps } => Some(GenerationFault::NotFinite {
+                steps: steps.clone(),
+            }),
+            Self::CorruptCheckpoint { url, what } => Some(GenerationFault::DamagedCheckpoint {
+                what: format!("{url}: {what}"),
+            }),
+            Self::MissingFile { url } => Some(GenerationFault::DamagedCheckpoint {
+                what: format!("{url} is missing"),
+            }),
             _ => None,
+        }
+    }
+
+    /// Whether the state that the worker has is not to be gone on with, given the rank that it held.
+    #[must_use]
+    pub fn voids_state(&self, rank: Option<Rank>) -> bool {
+        match self {
+            Self::NotFinite { .. } => true,
+            Self::Diverged { ranks, .. } => rank.is_none_or(|rank| ranks.contains(&rank)),
+            _ => false,
         }
     }
 
@@ -123,7 +150,10 @@ impl WorkerError {
                 | CollectiveError::Connect { .. } => true,
                 CollectiveError::Protocol { .. } | CollectiveError::Local { .. } => false,
             },
-            Self::Session(SessionError::Superseded { .. } | SessionError::Evicted { .. }) => true,
+            Self::Session(SessionError::Superseded { .. }) => true,
+            Self::NotFinite { .. } | Self::Diverged { .. } => true,
+            // Of the checkpoint that the generation starts from: there may be an older one.
+            Self::CorruptCheckpoint { .. } | Self::MissingFile { .. } => true,
             _ => false,
         }
     }

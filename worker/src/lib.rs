@@ -18,4 +18,5 @@ pub use error::WorkerError;
 pub use exchange::Exchange;
 pub use life::{Finished, WorkerConfig, build_fingerprint, run};
 pub use state::TrainState;
-pub use step::{LocalSamples, StepOutcome, Stepper};
+pub use step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
+pub use twinspan_session::Drain;

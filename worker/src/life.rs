@@ -6,8 +6,8 @@ use crate::{TrainState, WorkerError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use twinspan_collective::RingListener;
-use twinspan_session::{Outcome, Session, SessionConfig, SessionError};
-use twinspan_types::{Nonce, Rank, Stamp, Step};
+use twinspan_session::{Drain, Outcome, Session, SessionConfig, SessionError};
+use twinspan_types::{Nonce, Phase, Rank, Step};
 
 /// What a worker is told when it is started.
 #[derive(Debug, Clone)]
@@ -29,8 +29,10 @@ pub struct WorkerConfig {
 pub struct Finished {
     /// The last committed step.
     pub step: Step,
-    /// The rank that it held.
-    pub rank: Rank,
+    /// The rank that it held; none before its first generation.
+    pub rank: Option<Rank>,
+    /// Whether it was told to go before the run's end.
+    pub drained: bool,
 }
 
 /// What this binary is: ranks of one run must be built alike, since they must take the same
@@ -53,11 +55,13 @@ pub fn build_fingerprint() -> String {
 /// Joins the run, trains until the coordinator says that it is over, and leaves. A broken
 /// generation is left for the next one with the state kept.
 ///
+/// `on_join` gets the means to tell the worker to go.
+///
 /// # Errors
 /// When this worker cannot go on; the coordinator has been told why, if it could be reached.
-pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
+pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finished, WorkerError> {
     let listener = RingListener::bind(&config.host)?;
-    let (mut session, run) = Session::join(&SessionConfig {
+    let (session, run) = Session::join(SessionConfig {
         url: config.coordinator.clone(),
         build: build_fingerprint(),
         address: listener.address().to_owned(),
@@ -65,9 +69,10 @@ pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
         nonce: random_nonce(),
         patience: config.patience,
     })?;
+    on_join(session.drain());
     tracing::info!(worker = %session.worker(), "joined the run {}", run.run);
-    let lived = Run::open(run, listener, config.threads)
-        .and_then(|mut run| generations(&mut session, &mut run));
+    let lived =
+        Run::open(run, listener, config.threads).and_then(|run| generations(&session, &run));
     match lived {
         Ok(finished) => {
             session.leave(Outcome::Done)?;
@@ -75,8 +80,7 @@ pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
         }
         Err(error) => {
             let reason = error.to_string();
-            let blamed = None;
-            if let Err(unheard) = session.leave(Outcome::Failed { reason, blamed }) {
+            if let Err(unheard) = session.leave(Outcome::Failed { reason }) {
                 tracing::debug!(%unheard, "the coordinator was not told");
             }
             Err(error)
@@ -84,42 +88,52 @@ pub fn run(config: &WorkerConfig) -> Result<Finished, WorkerError> {
     }
 }
 
-/// Takes part in generations until the run ends or something fails that another generation does
-/// not mend.
-fn generations(session: &mut Session, run: &mut Run) -> Result<Finished, WorkerError> {
+/// Takes part in generations until the run ends, this worker is told to go, or something fails that
+/// another generation does not mend.
+fn generations(session: &Session, run: &Run) -> Result<Finished, WorkerError> {
     let mut state: Option<TrainState> = None;
-    let mut lost = None;
+    let mut fault = None;
+    let mut rank = None;
     loop {
         let stamp = state.as_ref().map(TrainState::stamp).unwrap_or_default();
-        let world = match next_world(session, stamp, lost.take()) {
+        if session.is_draining() {
+            return Ok(Finished {
+                step: stamp.step,
+                rank,
+                drained: true,
+            });
+        }
+        session.set_phase(Phase::Joining);
+        let world = match session.next_world(stamp, fault.take()) {
             Ok(world) => world,
-            Err(SessionError::Evicted { reason, .. }) => {
-                tracing::info!("joining again, as the coordinator does not know this worker");
-                tracing::debug!("{reason}");
-                session.rejoin(random_nonce(), stamp)?;
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+            Err(error) => return ended(error, stamp.step, rank),
         };
+        rank = world.rank_of(&session.worker());
         match train(session, run, &world, &mut state) {
             Ok(Ended::Finished(finished)) => return Ok(finished),
             Ok(Ended::Reform) => {}
             Err(error) if error.leaves_generation() => {
                 tracing::debug!("generation {} is over: {error}", world.generation);
-                lost = error.blames();
+                if error.voids_state(rank) {
+                    state = None;
+                }
+                fault = error.fault();
             }
             Err(error) => return Err(error),
         }
     }
 }
 
-fn next_world(
-    session: &Session,
-    stamp: Stamp,
-    lost: Option<Rank>,
-) -> Result<twinspan_types::World, SessionError> {
-    session.set_phase(twinspan_types::Phase::Joining);
-    session.next_world(stamp, lost)
+/// A run that ends in good order while this worker waits for a generation needs it no more.
+fn ended(error: SessionError, step: Step, rank: Option<Rank>) -> Result<Finished, WorkerError> {
+    match error {
+        SessionError::Ended { failed: false, .. } => Ok(Finished {
+            step,
+            rank,
+            drained: false,
+        }),
+        error => Err(error.into()),
+    }
 }
 
 /// Random enough that no two workers of a run ever share it.

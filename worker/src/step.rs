@@ -38,10 +38,43 @@ pub struct StepOutcome {
     pub lr: f64,
     /// exp of the learned temperature after the update.
     pub logit_scale: f64,
+    /// Whether all ranks' numbers are finite; weights change only then.
+    pub finite: bool,
     /// What all ranks concluded.
     pub tally: Tally,
     /// Time of the towers and the loss, forward and backward.
     pub compute: Duration,
+}
+
+/// What is asked of a step.
+#[derive(Debug, Clone, Copy)]
+pub struct StepOrder {
+    /// The highest directive that the rank has seen.
+    pub directive: Directive,
+    /// Hash of the state, where ranks compare theirs.
+    pub state_hash: Option<u64>,
+    /// Whether it may change weights: a step that once led to numbers that are not finite may not.
+    pub changes_weights: bool,
+    /// What becomes of it if its numbers are not finite.
+    pub on_not_finite: NotFinite,
+}
+
+/// What becomes of a step whose numbers are not finite.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotFinite {
+    /// It is not committed, and can be taken again.
+    Retry,
+    /// It is committed and changes no weight.
+    Skip,
+}
+
+/// How a step ended.
+#[derive(Debug, Clone)]
+pub enum StepResult {
+    /// It is part of the state.
+    Committed(StepOutcome),
+    /// Nothing has changed.
+    NotFinite,
 }
 
 /// What does not change from step to step.
@@ -86,15 +119,16 @@ impl<'r> Stepper<'r> {
     /// Takes one step: towers, all-gather, exact loss, backward, all-reduce, vote, commit.
     ///
     /// # Errors
-    /// A collective or the vote fails; the state is then the one before the step.
+    /// A collective or the vote fails, or ranks' states differ; the state is then the one before
+    /// the step.
     pub fn step(
         &mut self,
         state: &mut TrainState,
         batch: &LocalSamples,
-        directive: Directive,
+        order: StepOrder,
         exchange: &mut Exchange,
         session: Option<&Session>,
-    ) -> Result<StepOutcome, WorkerError> {
+    ) -> Result<StepResult, WorkerError> {
         enter(session, Phase::Compute);
         let start = Instant::now();
         let weights = self.clip.weights(&state.params, &self.device);
@@ -144,23 +178,39 @@ impl<'r> Stepper<'r> {
         let grad_norm = global_norm(&self.gradient);
         let vote = Vote {
             finite: loss.is_finite() && grad_norm.is_finite(),
-            directive,
+            directive: order.directive,
             ends: batch.ends.clone(),
             sample_hash: batch.key_hash,
             skips: batch.skips.clone(),
+            state_hash: order.state_hash,
         };
         let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
+        if !tally.diverged.is_empty() {
+            return Err(WorkerError::Diverged {
+                step: state.step,
+                ranks: tally.diverged,
+            });
+        }
+        if !tally.finite && order.on_not_finite == NotFinite::Retry && order.changes_weights {
+            return Ok(StepResult::NotFinite);
+        }
 
         let lr = learning_rate(&self.config.optimizer, state.step, self.config.train.steps);
-        self.commit(state, &tally, lr, grad_norm, &batch_stats);
-        Ok(StepOutcome {
+        if tally.finite && order.changes_weights {
+            self.update(state, lr, grad_norm, &batch_stats);
+        }
+        state.cursors.clone_from(&tally.cursors);
+        state.step = state.step.next();
+        Ok(StepResult::Committed(StepOutcome {
             loss,
             grad_norm,
             lr,
             logit_scale: f64::from(state.params[logit_scale].exp()),
+            // What is passed over anyway is not counted against the run once more.
+            finite: tally.finite || !order.changes_weights,
             tally,
             compute,
-        })
+        }))
     }
 
     /// The pictures through the image tower: one call a lane group where batch norm needs it, else
@@ -234,39 +284,28 @@ impl<'r> Stepper<'r> {
             .backward(weights, outputs, &texts.forwards, &mut self.gradient);
     }
 
-    /// The local commit, which nothing interrupts. A step that is not finite changes no weight.
-    fn commit(
-        &self,
-        state: &mut TrainState,
-        tally: &Tally,
-        lr: f64,
-        grad_norm: f64,
-        batch_stats: &[f32],
-    ) {
-        if tally.finite {
-            let clip = clip_factor(grad_norm, self.config.optimizer.grad_clip_norm);
-            let adamw = AdamW::new(&self.config.optimizer, state.step, lr);
-            let TrainState {
-                params,
-                moments,
-                buffers,
-                ..
-            } = state;
-            adamw.apply(
-                &self.clip.params,
-                params,
-                &self.gradient,
-                clip as f32,
-                moments,
-            );
-            let logit_scale = &mut params[self.clip.params.logit_scale()];
-            *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
-            for (running, batch) in buffers.iter_mut().zip(batch_stats) {
-                *running += (batch - *running) * BATCH_NORM_MOMENTUM;
-            }
+    /// The update of a commit, which nothing interrupts.
+    fn update(&self, state: &mut TrainState, lr: f64, grad_norm: f64, batch_stats: &[f32]) {
+        let clip = clip_factor(grad_norm, self.config.optimizer.grad_clip_norm);
+        let adamw = AdamW::new(&self.config.optimizer, state.step, lr);
+        let TrainState {
+            params,
+            moments,
+            buffers,
+            ..
+        } = state;
+        adamw.apply(
+            &self.clip.params,
+            params,
+            &self.gradient,
+            clip as f32,
+            moments,
+        );
+        let logit_scale = &mut params[self.clip.params.logit_scale()];
+        *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
+        for (running, batch) in buffers.iter_mut().zip(batch_stats) {
+            *running += (batch - *running) * BATCH_NORM_MOMENTUM;
         }
-        state.cursors.clone_from(&tally.cursors);
-        state.step = state.step.next();
     }
 }
 

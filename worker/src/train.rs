@@ -1,10 +1,10 @@
 //! One generation: connect, heal, train.
 
-use crate::checkpoint::Snapshot;
+use crate::checkpoint::{Snapshot, fingerprint};
 use crate::exchange::Exchange;
 use crate::heal::heal;
 use crate::life::Finished;
-use crate::step::{LocalSamples, StepOutcome, Stepper};
+use crate::step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 use crate::storage::Storage;
 use crate::{TrainState, WorkerError};
 use std::sync::Arc;
@@ -127,7 +127,7 @@ pub fn train(
             loader,
             boundary: Boundary::new(config),
             upload: None,
-            bad_steps: 0,
+            bad_steps: Vec::new(),
         }
         .run(scope, state)
     })
@@ -163,7 +163,8 @@ struct Loop<'r, 's> {
     loader: Loader,
     boundary: Boundary,
     upload: Option<ScopedJoinHandle<'s, Result<(), WorkerError>>>,
-    bad_steps: u32,
+    /// The last steps in a row whose numbers were not finite.
+    bad_steps: Vec<Step>,
 }
 
 impl<'r: 's, 's> Loop<'r, 's> {
@@ -181,13 +182,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
             let data_time = begun.elapsed();
             let samples = local_samples(batch);
             directive = self.session.directive().unwrap_or(directive);
-            let outcome = stepper.step(
-                state,
-                &samples,
-                directive,
-                &mut self.exchange,
-                Some(self.session),
-            )?;
+            let outcome = self.step(&mut stepper, state, &samples, directive)?;
             let report = self.report(state, &outcome, data_time, begun.elapsed());
             self.session.commit(report);
             self.count_bad_steps(&outcome, state.step)?;
@@ -204,6 +199,43 @@ impl<'r: 's, 's> Loop<'r, 's> {
             }
         }
         self.last_order(scope, state, directive)
+    }
+
+    /// Takes a step; one whose numbers are not finite is tried once more, as what made them so may
+    /// have been a passing fault of the machine.
+    fn step(
+        &mut self,
+        stepper: &mut Stepper<'_>,
+        state: &mut TrainState,
+        samples: &LocalSamples,
+        directive: Directive,
+    ) -> Result<StepOutcome, WorkerError> {
+        let step = state.step.next();
+        let every = self.config.cluster.checksum_every;
+        let compared = every > 0 && state.step.0.is_multiple_of(every) && state.step.0 > 0;
+        let hash = compared.then(|| fingerprint(state));
+        let changes = !self.world.passed_over.contains(&step);
+        let mut attempt = |exchange: &mut Exchange, on_not_finite| {
+            let order = StepOrder {
+                directive,
+                state_hash: hash,
+                changes_weights: changes,
+                on_not_finite,
+            };
+            stepper.step(state, samples, order, exchange, Some(self.session))
+        };
+        match attempt(&mut self.exchange, NotFinite::Retry)? {
+            StepResult::Committed(outcome) => Ok(outcome),
+            StepResult::NotFinite => {
+                tracing::warn!(
+                    "step {step}: loss or gradients are not finite; trying it once more"
+                );
+                match attempt(&mut self.exchange, NotFinite::Skip)? {
+                    StepResult::Committed(outcome) => Ok(outcome),
+                    StepResult::NotFinite => Err(WorkerError::NotFinite { steps: vec![step] }),
+                }
+            }
+        }
     }
 
     /// Waits for the step's batch in slices, so that the end of the run ends the wait.
@@ -278,6 +310,10 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 if due.stop {
                     return self.finish(state.step);
                 }
+                if due.reform {
+                    self.finish_upload()?;
+                    return Ok(Ended::Reform);
+                }
             }
             seen = self.session.wait_for_directive(seen, COMMIT_TIMEOUT)?;
         }
@@ -303,7 +339,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
         let (session, storage) = (self.session, self.storage);
         self.upload = Some(scope.spawn(move || {
             let parts = snapshot.store(storage, name)?;
-            session.commit_checkpoint(name, &parts, &cursors, COMMIT_TIMEOUT)?;
+            session.commit_checkpoint(name, directive.stop, &parts, &cursors, COMMIT_TIMEOUT)?;
             Ok(())
         }));
         Ok(())
@@ -323,20 +359,22 @@ impl<'r: 's, 's> Loop<'r, 's> {
         self.finish_upload()?;
         Ok(Ended::Finished(Finished {
             step,
-            rank: self.rank,
+            rank: Some(self.rank),
+            drained: false,
         }))
     }
 
     fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {
-        self.bad_steps = if outcome.tally.finite {
-            0
-        } else {
-            self.bad_steps + 1
-        };
-        match self.bad_steps >= self.config.optimizer.max_bad_steps {
+        if outcome.finite {
+            self.bad_steps.clear();
+            return Ok(());
+        }
+        tracing::warn!("step {step} changes no weight: loss or gradients are not finite");
+        self.bad_steps.push(step);
+        let most = self.config.optimizer.max_bad_steps as usize;
+        match self.bad_steps.len() >= most {
             true => Err(WorkerError::NotFinite {
-                bad: self.bad_steps,
-                step,
+                steps: std::mem::take(&mut self.bad_steps),
             }),
             false => Ok(()),
         }
@@ -389,7 +427,8 @@ fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
             .collect(),
         generation: world.generation,
         token: world.token,
-        connect_timeout: config.cluster.join_timeout,
+        // All of them have just been heard.
+        connect_timeout: config.cluster.heartbeat_timeout * 2,
         step_timeout: config.cluster.step_timeout,
     }
 }

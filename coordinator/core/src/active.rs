@@ -44,6 +44,10 @@ pub(crate) struct Waiting {
     pub(crate) since: Duration,
     /// Whether the run was told to stop: the next generation's first boundary is the last.
     pub(crate) stop: bool,
+    /// Whether it goes back to its newest checkpoint, whatever states the workers have.
+    pub(crate) rollback: bool,
+    /// The generation of an earlier term whose workers may be at work still.
+    pub(crate) adoptable: Option<Box<World>>,
 }
 
 /// A generation at work.
@@ -57,6 +61,8 @@ pub(crate) struct Active {
     pub(crate) attempts: Attempts,
     /// How far it is.
     pub(crate) stage: Stage,
+    /// Of a generation that an earlier term formed: until when all its members must have come.
+    pub(crate) complete_by: Option<Duration>,
 }
 
 /// How far a generation is.
@@ -73,16 +79,6 @@ pub(crate) enum Stage {
         /// When they have been waited for long enough.
         deadline: Duration,
     },
-}
-
-impl Active {
-    /// Puts an order in force.
-    pub(crate) fn order(&mut self, directive: Directive) {
-        if let Some(checkpoint) = directive.checkpoint {
-            self.attempts.expect(checkpoint.attempt, directive.stop);
-        }
-        self.directive = directive;
-    }
 }
 
 impl Run {

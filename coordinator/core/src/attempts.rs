@@ -3,19 +3,14 @@
 use std::collections::BTreeMap;
 use twinspan_types::{Cursor, Manifest, Nonce, Part, PartsStored, Rank, Step, World};
 
-/// The attempts of a generation, by nonce.
+/// The attempts of a generation, by nonce. Whoever ordered one may be a coordinator of an earlier term:
+/// it begins with the first rank's parts.
 #[derive(Debug, Default)]
 pub(crate) struct Attempts(BTreeMap<Nonce, Attempt>);
 
 #[derive(Debug)]
 struct Attempt {
     stop: bool,
-    /// Nothing before the first rank has stored its parts.
-    gathered: Option<Gathered>,
-}
-
-#[derive(Debug)]
-struct Gathered {
     step: Step,
     cursors: Vec<Cursor>,
     parts: BTreeMap<String, Part>,
@@ -34,31 +29,15 @@ pub(crate) struct Complete {
 }
 
 impl Attempts {
-    /// Parts of this attempt are expected from now on.
-    pub(crate) fn expect(&mut self, attempt: Nonce, stop: bool) {
-        self.0.insert(
-            attempt,
-            Attempt {
-                stop,
-                gathered: None,
-            },
-        );
-    }
-
     /// Notes the parts that a rank has stored. A message that does not fit changes nothing; the
     /// error says why it does not.
     pub(crate) fn store(
         &mut self,
         world: &World,
         rank: Rank,
+        streams: u32,
         stored: PartsStored,
     ) -> Result<(), String> {
-        let Some(attempt) = self.0.get_mut(&stored.attempt) else {
-            return Err(format!(
-                "checkpoint attempt {:x} was not ordered",
-                stored.attempt.0
-            ));
-        };
         let own = Manifest::files_of(rank, world.size());
         if let Some(part) = stored.parts.iter().find(|part| !own.contains(&part.name)) {
             return Err(format!(
@@ -66,8 +45,8 @@ impl Attempts {
                 part.name
             ));
         }
-        if stored.cursors.len() != world.cursors.len() {
-            let (got, streams) = (stored.cursors.len(), world.cursors.len());
+        if stored.cursors.len() != streams as usize {
+            let got = stored.cursors.len();
             return Err(format!("{got} cursors for {streams} streams"));
         }
         if stored.step < world.start {
@@ -76,7 +55,7 @@ impl Attempts {
                 stored.step
             ));
         }
-        if let Some(known) = &attempt.gathered
+        if let Some(known) = self.0.get(&stored.attempt)
             && (known.step != stored.step || known.cursors != stored.cursors)
         {
             return Err(format!(
@@ -85,12 +64,13 @@ impl Attempts {
                 stored.step, known.step
             ));
         }
-        let gathered = attempt.gathered.get_or_insert_with(|| Gathered {
+        let attempt = self.0.entry(stored.attempt).or_insert_with(|| Attempt {
+            stop: stored.stop,
             step: stored.step,
             cursors: stored.cursors,
             parts: BTreeMap::new(),
         });
-        gathered.parts.extend(
+        attempt.parts.extend(
             stored
                 .parts
                 .into_iter()
@@ -104,18 +84,16 @@ impl Attempts {
     pub(crate) fn take_complete(&mut self, world: &World, reported: Step) -> Option<Complete> {
         let size = world.size();
         let is_complete = |attempt: &Attempt| {
-            attempt.gathered.as_ref().is_some_and(|gathered| {
-                let mut files = size.ranks().flat_map(|rank| Manifest::files_of(rank, size));
-                gathered.step <= reported && files.all(|file| gathered.parts.contains_key(&file))
-            })
+            let mut files = size.ranks().flat_map(|rank| Manifest::files_of(rank, size));
+            attempt.step <= reported && files.all(|file| attempt.parts.contains_key(&file))
         };
         let nonce = *self.0.iter().find(|(_, attempt)| is_complete(attempt))?.0;
-        let Attempt { stop, gathered } = self.0.remove(&nonce)?;
-        let Gathered {
+        let Attempt {
+            stop,
             step,
             cursors,
             parts,
-        } = gathered?;
+        } = self.0.remove(&nonce)?;
         Some(Complete {
             attempt: nonce,
             stop,
@@ -127,13 +105,7 @@ impl Attempts {
 
     /// Files stored of the attempt that is furthest.
     pub(crate) fn stored_parts(&self) -> usize {
-        let gathered = self
-            .0
-            .values()
-            .filter_map(|attempt| attempt.gathered.as_ref());
-        gathered
-            .map(|gathered| gathered.parts.len())
-            .max()
-            .unwrap_or(0)
+        let parts = self.0.values().map(|attempt| attempt.parts.len());
+        parts.max().unwrap_or(0)
     }
 }

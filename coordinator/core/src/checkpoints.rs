@@ -2,56 +2,45 @@
 
 use std::collections::BTreeSet;
 use twinspan_types::config::CheckpointConfig;
-use twinspan_types::{CheckpointName, Cursor, Manifest, Stamp};
+use twinspan_types::{CheckpointName, Generation, Manifest, Stamp};
 
 /// The ledger of checkpoints.
 #[derive(Debug)]
 pub(crate) struct Checkpoints {
     policy: CheckpointConfig,
-    /// What exists, in the order of the records.
-    kept: Vec<CheckpointName>,
-    /// Every stream's position at the last of them.
-    latest_cursors: Vec<Cursor>,
-    /// The last one's state.
-    latest_stamp: Option<Stamp>,
+    /// What is in force and the generation that wrote it, in the order of the records.
+    kept: Vec<(CheckpointName, Generation)>,
     /// All parts stored; manifest or record still on the way. With whether all ranks leave after.
     underway: Vec<(Manifest, bool)>,
-    /// What this term has committed, retired or not.
+    /// What was in force when the term began, and what it has committed since, retired or not.
     committed: BTreeSet<CheckpointName>,
 }
 
 impl Checkpoints {
-    pub(crate) fn new(
-        policy: CheckpointConfig,
-        kept: Vec<CheckpointName>,
-        latest: Option<Manifest>,
-    ) -> Self {
+    pub(crate) fn new(policy: CheckpointConfig, kept: Vec<(CheckpointName, Generation)>) -> Self {
         Self {
             policy,
+            committed: kept.iter().map(|(name, _)| *name).collect(),
             kept,
-            latest_stamp: latest.as_ref().map(stamp),
-            latest_cursors: latest.map(|manifest| manifest.cursors).unwrap_or_default(),
             underway: Vec::new(),
-            committed: BTreeSet::new(),
         }
     }
 
     pub(crate) fn latest(&self) -> Option<CheckpointName> {
-        self.kept.last().copied()
+        self.kept.last().map(|(name, _)| *name)
     }
 
     /// What state the latest checkpoint holds.
     pub(crate) fn latest_stamp(&self) -> Option<Stamp> {
-        self.latest_stamp
+        self.kept.last().map(|(name, generation)| Stamp {
+            generation: *generation,
+            step: name.step,
+        })
     }
 
-    /// Every stream's position at the latest checkpoint, by stream; all at the start when there is
-    /// none.
-    pub(crate) fn cursors(&self, streams: u32) -> Vec<Cursor> {
-        match self.latest() {
-            Some(_) => self.latest_cursors.clone(),
-            None => vec![Cursor::default(); streams as usize],
-        }
+    /// Takes out of force what cannot be used.
+    pub(crate) fn damaged(&mut self, name: &CheckpointName) {
+        self.kept.retain(|(kept, _)| kept != name);
     }
 
     pub(crate) fn is_committed(&self, name: &CheckpointName) -> bool {
@@ -83,10 +72,8 @@ impl Checkpoints {
             .iter()
             .position(|(manifest, _)| manifest.name == name)?;
         let (manifest, stop) = self.underway.remove(at);
-        self.kept.push(name);
+        self.kept.push((name, manifest.generation));
         self.committed.insert(name);
-        self.latest_stamp = Some(stamp(&manifest));
-        self.latest_cursors = manifest.cursors;
         Some(stop)
     }
 
@@ -96,35 +83,26 @@ impl Checkpoints {
         let every = self.policy.keep_every;
         let old = self.kept.len().saturating_sub(newest);
         let for_good = |name: &CheckpointName| every > 0 && name.step.0.is_multiple_of(every);
-        let retired: Vec<CheckpointName> = self.kept[..old]
-            .iter()
-            .copied()
-            .filter(|name| !for_good(name))
-            .collect();
-        self.kept.retain(|name| !retired.contains(name));
+        let names = self.kept[..old].iter().map(|(name, _)| *name);
+        let retired: Vec<CheckpointName> = names.filter(|name| !for_good(name)).collect();
+        self.kept.retain(|(name, _)| !retired.contains(name));
         retired
-    }
-}
-
-fn stamp(manifest: &Manifest) -> Stamp {
-    Stamp {
-        generation: manifest.generation,
-        step: manifest.name.step,
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinspan_types::{Generation, MANIFEST_VERSION, Nonce, Step, WorldSize};
+    use twinspan_types::{MANIFEST_VERSION, Nonce, Step, WorldSize};
 
     fn ledger(keep_last: u32, keep_every: u64) -> Checkpoints {
         let policy = CheckpointConfig {
             every_steps: 10,
+            every_minutes: None,
             keep_last,
             keep_every,
         };
-        Checkpoints::new(policy, Vec::new(), None)
+        Checkpoints::new(policy, Vec::new())
     }
 
     fn commit(ledger: &mut Checkpoints, step: u64) -> Vec<u64> {
@@ -159,7 +137,7 @@ mod tests {
             retired,
             [vec![], vec![], vec![10], vec![20], vec![], vec![40]]
         );
-        let kept: Vec<u64> = ledger.kept.iter().map(|name| name.step.0).collect();
+        let kept: Vec<u64> = ledger.kept.iter().map(|(name, _)| name.step.0).collect();
         assert_eq!(kept, [30, 50, 60]);
     }
 

@@ -38,7 +38,10 @@ impl Orders {
         let every = config.checkpoint.every_steps.max(1);
         let next = Step((step.0 / every + 1) * every);
         let last = next >= config.total_steps;
-        let checkpoint = Some(CheckpointOrder { attempt });
+        let checkpoint = Some(CheckpointOrder {
+            attempt,
+            timed: false,
+        });
         Directive {
             stop: last,
             ..self.issue(next.min(config.total_steps), checkpoint)
@@ -49,15 +52,28 @@ impl Orders {
     pub(crate) fn stop_now(&mut self, attempt: Nonce) -> Directive {
         Directive {
             stop: true,
-            ..self.issue(Step(0), Some(CheckpointOrder { attempt }))
+            ..self.checkpoint_now(attempt)
         }
     }
 
-    /// A new generation at the next boundary.
-    pub(crate) fn reform_now(&mut self) -> Directive {
+    /// A checkpoint at the next boundary.
+    pub(crate) fn checkpoint_now(&mut self, attempt: Nonce) -> Directive {
+        let order = CheckpointOrder {
+            attempt,
+            timed: true,
+        };
+        self.issue(Step(0), Some(order))
+    }
+
+    /// A new generation at the next boundary; with an attempt, after a checkpoint.
+    pub(crate) fn reform_now(&mut self, attempt: Option<Nonce>) -> Directive {
+        let checkpoint = attempt.map(|attempt| CheckpointOrder {
+            attempt,
+            timed: true,
+        });
         Directive {
             reform: true,
-            ..self.issue(Step(0), None)
+            ..self.issue(Step(0), checkpoint)
         }
     }
 }

@@ -33,16 +33,13 @@ impl Core {
     }
 
     fn join(&mut self, join: Join) -> Result<Response, ServiceError> {
-        if let Some(joined) = self.roster.rejoin(join.nonce) {
+        if let Some(joined) = self.roster.rejoin(join.nonce, self.lineage.highest()) {
             return Ok(Response::Joined(joined));
         }
         if let Some(ended) = self.run.ended() {
             return Err(over(ended));
         }
-        let secret = self.entropy.secret();
-        self.roster
-            .admit(join, secret, self.now)
-            .map(Response::Joined)
+        self.join_with_claim(join).map(Response::Joined)
     }
 
     /// Who speaks; the worker counts as heard.
@@ -53,7 +50,11 @@ impl Core {
     }
 
     fn get_world(&mut self, ready: &Ready) -> Result<Response, ServiceError> {
-        let Ready { fence, stamp, lost } = ready;
+        let Ready {
+            fence,
+            stamp,
+            fault,
+        } = ready;
         let seat = self.hear(fence)?;
         if let Some(ended) = self.run.ended() {
             return Ok(Response::World(WorldState::Ended(ended)));
@@ -72,20 +73,16 @@ impl Core {
                 }
                 Run::Forming { .. } => pending,
                 _ => {
-                    self.roster.worker_mut(seat).ready = Some(*stamp);
+                    let now = self.now;
+                    self.roster.worker_mut(seat).wait_with(*stamp, now);
                     pending
                 }
             }));
         }
-        self.roster.worker_mut(seat).ready = Some(*stamp);
-        if let Some(missed) = lost.and_then(|rank| self.roster.of_rank(fence.generation, rank))
-            && missed != seat
-        {
-            let now = self.now;
-            self.roster
-                .worker_mut(missed)
-                .missed_since
-                .get_or_insert(now);
+        let now = self.now;
+        self.roster.worker_mut(seat).wait_with(*stamp, now);
+        if let Some(fault) = fault.clone().filter(|_| member_of == fence.generation) {
+            self.take_fault(seat, fence.generation, fault)?;
         }
         if let Run::Active(active) = &self.run
             && active.world.generation == member_of
@@ -131,9 +128,8 @@ impl Core {
 
     fn report(&mut self, report: Report) -> Result<Response, ServiceError> {
         let seat = self.hear(&report.fence)?;
-        let worker = self.roster.worker_mut(seat);
-        worker.phase = report.phase;
-        worker.collective_sequence = report.collective_sequence;
+        let now = self.now;
+        self.roster.worker_mut(seat).progressed(&report, now);
         let at_work = self.is_at_work(seat, report.fence.generation);
         let mut reply = ReportReply {
             acknowledged_step: self.written,
@@ -158,7 +154,9 @@ impl Core {
         let generation = report.fence.generation;
         let worker = self.roster.worker_mut(seat);
         worker.step = worker.step.max(report.step);
-        self.watch.stepped(self.now, report.step);
+        if self.watch.stepped(self.now, report.step) {
+            self.pairs.worked(self.now);
+        }
         let mut steps = self.progress.accept(self.now, report.steps);
         reply.received_step = self.progress.step;
         let skips = steps
@@ -184,6 +182,10 @@ impl Core {
             attempt: stored.attempt,
         };
         if self.checkpoints.is_committed(&name) {
+            // An earlier term may have ordered it to be the last, and told nobody of its end.
+            if stored.stop && self.is_at_work(seat, stored.fence.generation) {
+                self.leave_after(name.step);
+            }
             return Ok(Response::Parts { committed: true });
         }
         self.hear_rank(&stored.fence)?;
@@ -192,7 +194,8 @@ impl Core {
         {
             let rank = self.roster.worker(seat).place.map(|(_, rank)| rank);
             let rank = rank.unwrap_or_default();
-            let stored = active.attempts.store(&active.world, rank, stored);
+            let streams = self.config.streams;
+            let stored = active.attempts.store(&active.world, rank, streams, stored);
             stored.map_err(|detail| ServiceError::Invalid { detail })?;
         }
         Ok(Response::Parts { committed: false })
@@ -245,11 +248,11 @@ impl Core {
     /// by itself would fail there, too.
     fn left_too_early(&mut self, seat: Seat, outcome: LeaveOutcome) {
         match outcome {
-            LeaveOutcome::Failed { reason, .. } if self.roster.worker(seat).place.is_some() => {
+            LeaveOutcome::Failed { reason } if self.roster.worker(seat).place.is_some() => {
                 let who = self.roster.worker(seat).describe();
                 self.fail(format!("{who} failed: {reason}"));
             }
-            LeaveOutcome::Failed { reason, .. } => {
+            LeaveOutcome::Failed { reason } => {
                 self.drop_lost(seat, format!("it failed: {reason}"));
             }
             LeaveOutcome::Done => self.drop_lost(seat, "it left".to_owned()),

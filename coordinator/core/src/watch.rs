@@ -60,11 +60,13 @@ impl Watch {
         (self.highest, self.rose) = (start, now);
     }
 
-    /// A rank has committed this step.
-    pub(crate) fn stepped(&mut self, now: Duration, step: Step) {
-        if step > self.highest {
+    /// A rank has committed this step; whether it is the highest so far.
+    pub(crate) fn stepped(&mut self, now: Duration, step: Step) -> bool {
+        let rises = step > self.highest;
+        if rises {
             (self.highest, self.rose) = (step, now);
         }
+        rises
     }
 
     /// Who is lost at this time.

@@ -4,8 +4,8 @@ use super::reports::phase;
 use super::{ConvertError, all, required, try_all};
 use crate::v1;
 use twinspan_types::{
-    Ended, Fence, Generation, Join, Joined, Leave, LeaveOutcome, Nonce, PartsStored, Rank, Ready,
-    Report, ReportReply, SessionSecret, Step, Term, WorkerId, WorldState,
+    Claim, Ended, Fence, Generation, GenerationFault, Join, Joined, Leave, LeaveOutcome, Nonce,
+    PartsStored, Rank, Ready, Report, ReportReply, SessionSecret, Step, Term, WorkerId, WorldState,
 };
 
 impl From<Fence> for v1::Fence {
@@ -38,7 +38,16 @@ impl From<v1::JoinRequest> for Join {
             address: wire.address,
             host: wire.host,
             pid: wire.pid,
-            stamp: wire.stamp.map(Into::into).unwrap_or_default(),
+            claim: wire.claim.map(Into::into),
+        }
+    }
+}
+
+impl From<v1::Claim> for Claim {
+    fn from(wire: v1::Claim) -> Self {
+        Self {
+            worker: WorkerId(wire.worker),
+            generation: Generation(wire.generation),
         }
     }
 }
@@ -51,6 +60,7 @@ pub fn join_response(joined: Joined, config: String) -> v1::JoinResponse {
         session_secret: joined.secret.0,
         term: joined.term.0,
         config,
+        adopted: joined.adopted,
     }
 }
 
@@ -61,8 +71,45 @@ impl TryFrom<v1::GetWorldRequest> for Ready {
         Ok(Self {
             fence: required(wire.fence, "GetWorldRequest.fence")?.into(),
             stamp: required(wire.stamp, "GetWorldRequest.stamp")?.into(),
-            lost: wire.lost_rank.map(Rank),
+            fault: wire.fault.map(Into::into),
         })
+    }
+}
+
+impl From<GenerationFault> for v1::get_world_request::Fault {
+    fn from(fault: GenerationFault) -> Self {
+        match fault {
+            GenerationFault::Lost(rank) => Self::LostRank(rank.0),
+            GenerationFault::Diverged { step, ranks } => Self::Diverged(v1::Diverged {
+                step: step.0,
+                ranks: ranks.iter().map(|rank| rank.0).collect(),
+            }),
+            GenerationFault::NotFinite { steps } => Self::NotFinite(v1::NotFinite {
+                steps: steps.iter().map(|step| step.0).collect(),
+            }),
+            GenerationFault::DamagedCheckpoint { what } => {
+                Self::DamagedCheckpoint(v1::DamagedCheckpoint { what })
+            }
+        }
+    }
+}
+
+impl From<v1::get_world_request::Fault> for GenerationFault {
+    fn from(wire: v1::get_world_request::Fault) -> Self {
+        use v1::get_world_request::Fault as Wire;
+        match wire {
+            Wire::LostRank(rank) => Self::Lost(Rank(rank)),
+            Wire::Diverged(v1::Diverged { step, ranks }) => Self::Diverged {
+                step: Step(step),
+                ranks: ranks.into_iter().map(Rank).collect(),
+            },
+            Wire::NotFinite(v1::NotFinite { steps }) => Self::NotFinite {
+                steps: steps.into_iter().map(Step).collect(),
+            },
+            Wire::DamagedCheckpoint(v1::DamagedCheckpoint { what }) => {
+                Self::DamagedCheckpoint { what }
+            }
+        }
     }
 }
 
@@ -118,6 +165,7 @@ impl TryFrom<v1::ReportRequest> for Report {
             step: Step(wire.step),
             collective_sequence: wire.collective_sequence,
             progress: wire.progress,
+            draining: wire.draining,
             steps: try_all(wire.steps)?,
         })
     }
@@ -143,6 +191,7 @@ impl TryFrom<v1::ReportPartsRequest> for PartsStored {
             fence: required(wire.fence, "ReportPartsRequest.fence")?.into(),
             step: Step(wire.step),
             attempt: Nonce(wire.attempt),
+            stop: wire.stop,
             parts: all(wire.parts),
             cursors: all(wire.cursors),
         })
@@ -157,7 +206,6 @@ impl TryFrom<v1::LeaveRequest> for Leave {
             v1::leave_request::Outcome::Done(v1::Done {}) => LeaveOutcome::Done,
             v1::leave_request::Outcome::Failed(failed) => LeaveOutcome::Failed {
                 reason: failed.reason,
-                blamed: failed.blamed_rank.map(Rank),
             },
         };
         Ok(Self {

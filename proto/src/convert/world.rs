@@ -50,6 +50,7 @@ impl From<Directive> for v1::Directive {
             sequence: directive.sequence,
             at_step: directive.at_step.0,
             checkpoint_attempt: directive.checkpoint.map(|order| order.attempt.0),
+            checkpoint_timed: directive.checkpoint.is_some_and(|order| order.timed),
             reform: directive.reform,
             stop: directive.stop,
         }
@@ -60,6 +61,7 @@ impl From<v1::Directive> for Directive {
     fn from(wire: v1::Directive) -> Self {
         let order = |attempt| CheckpointOrder {
             attempt: Nonce(attempt),
+            timed: wire.checkpoint_timed,
         };
         Self {
             term: Term(wire.term),
@@ -100,7 +102,7 @@ impl From<World> for v1::World {
             start: world.start.0,
             source: world.source.map(|rank| rank.0),
             restore: world.restore,
-            cursors: all(world.cursors),
+            passed_over: world.passed_over.iter().map(|step| step.0).collect(),
             token: world.token.0,
             directive: Some(world.directive.into()),
             quarantines: all(world.quarantines),
@@ -120,7 +122,7 @@ impl TryFrom<v1::World> for World {
             start: Step(wire.start),
             source: wire.source.map(Rank),
             restore: wire.restore,
-            cursors: all(wire.cursors),
+            passed_over: wire.passed_over.into_iter().map(Step).collect(),
             token: Nonce(wire.token),
             directive: required(wire.directive, "World.directive")?.into(),
             quarantines: try_all(wire.quarantines)?,
@@ -146,13 +148,7 @@ mod tests {
             start: Step(40),
             source: Some(Rank(2)),
             restore: Some("checkpoints/step-00000040-1".to_owned()),
-            cursors: vec![
-                Cursor {
-                    epoch: Epoch(1),
-                    passed: 9
-                };
-                12
-            ],
+            passed_over: vec![Step(44), Step(45)],
             quarantines: vec![Quarantine {
                 shard: ShardId(4),
                 url: "s3://b/4.tar".to_owned(),
@@ -165,7 +161,10 @@ mod tests {
                 term: Term(3),
                 sequence: 2,
                 at_step: Step(60),
-                checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
+                checkpoint: Some(CheckpointOrder {
+                    attempt: Nonce(5),
+                    timed: true,
+                }),
                 reform: true,
                 stop: true,
             },

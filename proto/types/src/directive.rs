@@ -4,9 +4,9 @@ use crate::{Nonce, Step, Term};
 use serde::{Deserialize, Serialize};
 
 /// An order that takes effect on every rank at the same step boundary: the first one at which the
-/// step vote carries it, `at_step` has been reached and, unless the order is to stop or to reform, the
-/// step is a multiple of `checkpoint.every_steps` or the last. A later `(term, sequence)` replaces an earlier
-/// one.
+/// step vote carries it, `at_step` has been reached and, unless the order is to stop, to reform or
+/// for a checkpoint that time has made due, the step is a multiple of `checkpoint.every_steps` or the
+/// last. A later `(term, sequence)` replaces an earlier one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Directive {
     /// The term of the coordinator that gave it.
@@ -28,6 +28,8 @@ pub struct Directive {
 pub struct CheckpointOrder {
     /// Goes into the directory's name, so that a redo never writes over another attempt's parts.
     pub attempt: Nonce,
+    /// Whether `checkpoint.every_minutes` has made it due: it waits for no multiple of steps.
+    pub timed: bool,
 }
 
 impl Directive {

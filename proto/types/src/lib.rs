@@ -26,7 +26,8 @@ pub use quarantine::Quarantine;
 pub use record::{Fact, LogRecord};
 pub use report::{Phase, Skip, SkipReason, StepMetrics, StepReport};
 pub use rpc::{
-    Ended, Fence, Join, Joined, Leave, LeaveOutcome, Lifetime, PartsStored, RankStatus, Ready,
-    Recovery, Report, ReportReply, RunState, RunStatus, ServiceError, WorldState,
+    Claim, Ended, Fence, GenerationFault, Join, Joined, Leave, LeaveOutcome, Lifetime, PartsStored,
+    RankStatus, Ready, Recovery, Report, ReportReply, RunState, RunStatus, ServiceError,
+    WorldState,
 };
 pub use world::{Cursor, LaneTable, Member, Stamp, World};

@@ -1,6 +1,8 @@
 //! Durable facts: what the coordinator's log holds, one record a file, written put-if-absent.
 
-use crate::{CheckpointName, Generation, LaneTable, Member, Nonce, Quarantine, Step, Term};
+use crate::{
+    CheckpointName, Generation, LaneTable, Member, Nonce, Quarantine, Step, Term, WorkerId,
+};
 use serde::{Deserialize, Serialize};
 
 /// `log/00000042.json`.
@@ -45,6 +47,30 @@ pub enum Fact {
     CheckpointRetired {
         /// Which one.
         name: CheckpointName,
+    },
+    /// A checkpoint's files are not what its manifest says: it is in force no more.
+    CheckpointDamaged {
+        /// Which one.
+        name: CheckpointName,
+        /// What is wrong with which file.
+        what: String,
+    },
+    /// The run goes back to its newest checkpoint, and from there passes over steps that led to
+    /// numbers that were not finite.
+    RolledBack {
+        /// The generation that met them.
+        generation: Generation,
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// Ranks' states after a step were not equal.
+    StatesDiverged {
+        /// The generation.
+        generation: Generation,
+        /// The step.
+        step: Step,
+        /// The workers whose state was not the majority's; all where there was no majority.
+        workers: Vec<WorkerId>,
     },
     /// A shard cannot be read and is passed over from now on.
     ShardQuarantined(Quarantine),

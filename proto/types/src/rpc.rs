@@ -33,8 +33,17 @@ pub struct Join {
     pub host: String,
     /// Its process id on that machine.
     pub pid: u32,
-    /// What its state is, from an earlier membership.
-    pub stamp: Stamp,
+    /// What it was before this coordinator, or this membership.
+    pub claim: Option<Claim>,
+}
+
+/// A worker's place by the word of an earlier term, or of a membership that it has lost.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Claim {
+    /// The name that it had.
+    pub worker: WorkerId,
+    /// The generation that it is in; 0 for none.
+    pub generation: Generation,
 }
 
 /// A worker takes part.
@@ -46,6 +55,8 @@ pub struct Joined {
     pub secret: SessionSecret,
     /// The coordinator's term.
     pub term: Term,
+    /// Whether the generation of its claim goes on, with the worker in it under its old name.
+    pub adopted: bool,
 }
 
 /// A worker that is in no generation, or has left one, asks for the next.
@@ -55,8 +66,32 @@ pub struct Ready {
     pub fence: Fence,
     /// What its state is.
     pub stamp: Stamp,
-    /// The rank of that generation without which it could not go on.
-    pub lost: Option<Rank>,
+    /// Why that generation ended for it, where nobody told it to leave.
+    pub fault: Option<GenerationFault>,
+}
+
+/// Why a rank could not go on in its generation.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum GenerationFault {
+    /// A collective failed for want of this rank.
+    Lost(Rank),
+    /// The ranks' states after a step are not equal.
+    Diverged {
+        /// That step.
+        step: Step,
+        /// The ranks whose state is not the majority's; all of them where there is no majority.
+        ranks: Vec<Rank>,
+    },
+    /// Loss or gradients were not finite in these steps, one after the other.
+    NotFinite {
+        /// The steps.
+        steps: Vec<Step>,
+    },
+    /// The checkpoint that the generation starts from cannot be used.
+    DamagedCheckpoint {
+        /// What is wrong with which file.
+        what: String,
+    },
 }
 
 /// The answer to a worker that asks for its world.
@@ -97,6 +132,8 @@ pub struct Report {
     pub collective_sequence: u64,
     /// Rises with any progress.
     pub progress: u64,
+    /// Whether it was told to go, and leaves at the next boundary.
+    pub draining: bool,
     /// Committed steps, repeated until acknowledged.
     pub steps: Vec<StepReport>,
 }
@@ -126,6 +163,8 @@ pub struct PartsStored {
     pub step: Step,
     /// The attempt that they belong to.
     pub attempt: Nonce,
+    /// Whether all ranks leave the run after it.
+    pub stop: bool,
     /// The files.
     pub parts: Vec<Part>,
     /// Every stream's position at the step, by stream.
@@ -150,8 +189,6 @@ pub enum LeaveOutcome {
     Failed {
         /// Why.
         reason: String,
-        /// The rank that it holds responsible.
-        blamed: Option<Rank>,
     },
 }
 
@@ -286,6 +323,17 @@ pub enum ServiceError {
         /// Why.
         reason: String,
     },
+    /// The worker's results differ from the others' again and again.
+    #[error(
+        "the states that worker {worker:?} computes differ from the other ranks', and did before; \
+         check the memory and the accelerator of {host}, and start a worker on another machine"
+    )]
+    Distrusted {
+        /// Its name.
+        worker: String,
+        /// Its machine.
+        host: String,
+    },
     /// A request that makes no sense.
     #[error("{detail}; use the same build on both sides")]
     Invalid {
@@ -321,6 +369,7 @@ impl ServiceError {
             Self::Full { .. }
             | Self::BuildMismatch { .. }
             | Self::RunOver { .. }
+            | Self::Distrusted { .. }
             | Self::Invalid { .. } => Recovery::Stop,
         }
     }

@@ -98,8 +98,9 @@ pub struct World {
     /// Without a source: the checkpoint directory that holds that step, relative to the run; none
     /// at step 0.
     pub restore: Option<String>,
-    /// Every stream's position at that step, by stream.
-    pub cursors: Vec<Cursor>,
+    /// Steps behind it that change no weight: in an earlier attempt they led to numbers that were
+    /// not finite.
+    pub passed_over: Vec<Step>,
     /// Shards that are passed over, and from where on.
     pub quarantines: Vec<Quarantine>,
     /// What the data plane's handshakes must carry.

@@ -26,11 +26,14 @@ impl Boundary {
     ///
     /// An order that comes after its step waits for the next multiple of
     /// `checkpoint.every_steps`, so that checkpoints stand at multiples however fast the steps
-    /// are; an order to stop or to reform waits for nothing.
+    /// are; an order to stop, to reform, or for a checkpoint that time has made due waits for
+    /// nothing.
     pub fn due(&mut self, directive: Directive, step: Step) -> Option<Directive> {
         let fresh = self.done.is_none_or(|done| done < directive.precedence());
         let regular = step.0.is_multiple_of(self.every) || step >= self.last;
-        if !fresh || step < directive.at_step || !(regular || directive.stop || directive.reform) {
+        let timed = directive.checkpoint.is_some_and(|order| order.timed);
+        let at_once = timed || directive.stop || directive.reform;
+        if !fresh || step < directive.at_step || !(regular || at_once) {
             return None;
         }
         self.done = Some(directive.precedence());

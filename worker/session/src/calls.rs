@@ -69,6 +69,7 @@ fn refused(call: &'static str, status: &Status) -> SessionError {
         ServiceError::Fenced { .. } | ServiceError::NotJoined { .. } => {
             SessionError::Evicted { call, reason }
         }
+        ServiceError::RunOver { failed, reason } => SessionError::Ended { failed, reason },
         _ => SessionError::Refused { call, reason },
     }
 }

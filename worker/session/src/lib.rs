@@ -6,6 +6,7 @@
 mod boundary;
 mod calls;
 mod error;
+mod membership;
 mod reporter;
 mod session;
 mod shared;
@@ -13,6 +14,7 @@ mod vote;
 
 pub use boundary::Boundary;
 pub use error::SessionError;
-pub use session::{Outcome, Session, SessionConfig};
-pub use shared::Ended;
+pub use membership::{Membership, Outcome, SessionConfig};
+pub use session::{Drain, Session};
+pub use shared::{Ended, Outbox, Shared};
 pub use vote::{Tally, Vote, VoteError};

@@ -1,9 +1,8 @@
 //! The heartbeat: reports progress, extends the lease, and takes the coordinator's orders.
 
 use crate::SessionError;
-use crate::session::{Client, Link};
-use crate::shared::{Ended, Shared};
-use std::sync::Arc;
+use crate::membership::{Identity, Membership};
+use crate::shared::Ended;
 use std::time::Duration;
 use tokio::time::{Instant, timeout};
 use twinspan_proto::v1;
@@ -12,26 +11,30 @@ use twinspan_types::Step;
 /// Steps reported in one message at most; the rest follow in the next.
 const STEPS_A_REPORT: usize = 256;
 
-/// Beats every `interval`, and at once when woken, until the task is aborted. A coordinator that
-/// is out of reach for `patience` ends the session.
-pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, patience: Duration) {
-    let mut client = link.client();
+/// Beats every `interval`, and at once when woken, until the run ends or this worker is refused. A
+/// coordinator that is out of reach for the session's patience ends the run for this worker.
+pub(crate) async fn run(membership: &Membership, interval: Duration) {
+    let shared = &membership.shared;
     let mut reached = Instant::now();
     loop {
-        match beat(&mut client, &link, &shared).await {
+        let identity = membership.identity();
+        let beaten = match beat(membership, &identity).await {
+            Err(SessionError::Evicted { .. }) => membership.join_again(&identity).await,
+            beaten => beaten,
+        };
+        match beaten {
             Ok(()) => reached = Instant::now(),
-            Err(SessionError::Evicted { .. }) => {
-                // The training thread joins anew.
-                return shared.note_superseded(shared.generation());
-            }
             Err(SessionError::Superseded { .. }) => shared.note_superseded(shared.generation()),
+            Err(SessionError::Ended { failed, reason }) => {
+                return shared.note_end(Ended { failed, reason });
+            }
             Err(SessionError::Refused { reason, .. }) => {
                 return shared.note_end(Ended {
                     failed: true,
                     reason,
                 });
             }
-            Err(error) if reached.elapsed() > patience => {
+            Err(error) if reached.elapsed() > membership.patience() => {
                 let reason = format!(
                     "the coordinator has not answered for {} s: {error}",
                     reached.elapsed().as_secs()
@@ -47,16 +50,18 @@ pub(crate) async fn run(link: Link, shared: Arc<Shared>, interval: Duration, pat
     }
 }
 
-async fn beat(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
-    report(client, link, shared).await?;
+async fn beat(membership: &Membership, identity: &Identity) -> Result<(), SessionError> {
+    report(membership, identity).await?;
+    let shared = &membership.shared;
     let step = shared.step();
     if shared.generation() > 0 && shared.lease_is_low(step) {
-        extend_lease(client, link, shared, step).await?;
+        extend_lease(membership, identity, step).await?;
     }
     Ok(())
 }
 
-async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(), SessionError> {
+async fn report(membership: &Membership, identity: &Identity) -> Result<(), SessionError> {
+    let shared = &membership.shared;
     let generation = shared.generation();
     let steps: Vec<v1::StepReport> = match shared.delivers() {
         true => {
@@ -69,14 +74,16 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
         false => Vec::new(),
     };
     let request = v1::ReportRequest {
-        fence: Some(link.fence(shared)),
+        fence: Some(membership.fence(identity)),
         phase: v1::Phase::from(shared.phase()).into(),
         step: shared.step().0,
         collective_sequence: shared.collective_sequence(),
         progress: shared.progress(),
+        draining: shared.is_draining(),
         steps,
     };
-    let response = link.once("Report", client.report(request)).await?;
+    let mut client = membership.client();
+    let response = membership.once("Report", client.report(request)).await?;
     let acknowledged = Step(response.acknowledged_step);
     shared.set_received(Step(response.received_step));
     shared.outbox().retain(|report| report.step > acknowledged);
@@ -95,19 +102,21 @@ async fn report(client: &mut Client, link: &Link, shared: &Shared) -> Result<(),
     Ok(())
 }
 
-pub(crate) async fn extend_lease(
-    client: &mut Client,
-    link: &Link,
-    shared: &Shared,
+/// Asks for the right to read lanes further, having committed a step.
+async fn extend_lease(
+    membership: &Membership,
+    identity: &Identity,
     step: Step,
 ) -> Result<(), SessionError> {
     let request = v1::ExtendLeaseRequest {
-        fence: Some(link.fence(shared)),
+        fence: Some(membership.fence(identity)),
         step: step.0,
     };
-    let response = link
-        .once("ExtendLease", client.extend_lease(request))
-        .await?;
-    shared.extend_lease(step, Step(response.through_step));
+    let mut client = membership.client();
+    let leased = membership.once("ExtendLease", client.extend_lease(request));
+    let response = leased.await?;
+    membership
+        .shared
+        .extend_lease(step, Step(response.through_step));
     Ok(())
 }

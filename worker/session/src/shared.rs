@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
-use twinspan_types::{Directive, Phase, Step, StepReport};
+use twinspan_types::{Directive, Phase, Step, StepReport, World};
 
 /// The end of a run as the coordinator tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -16,7 +16,7 @@ pub struct Ended {
 }
 
 /// Committed steps that are not acknowledged, in order.
-pub(crate) type Outbox = VecDeque<StepReport>;
+pub type Outbox = VecDeque<StepReport>;
 
 /// What the coordinator has said.
 #[derive(Debug, Default)]
@@ -33,7 +33,7 @@ type Sequence = Box<dyn Fn() -> u64 + Send>;
 
 /// The board between the training thread and the heartbeat.
 #[derive(Default)]
-pub(crate) struct Shared {
+pub struct Shared {
     phase: AtomicU8,
     step: AtomicU64,
     progress: AtomicU64,
@@ -47,6 +47,7 @@ pub(crate) struct Shared {
     on_abort: Mutex<Option<OnAbort>>,
     /// Whether this rank delivers the steps; every rank keeps them.
     delivers: AtomicBool,
+    draining: AtomicBool,
     /// The highest step that the rank may read its lanes for.
     pub(crate) lease: watch::Sender<Step>,
     /// Steps that the last extension of the lease reached ahead.
@@ -70,7 +71,8 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
 }
 
 impl Shared {
-    pub(crate) fn set_phase(&self, phase: Phase) {
+    /// Says where in a step the rank is; the next heartbeat carries it.
+    pub fn set_phase(&self, phase: Phase) {
         let number = PHASES.iter().position(|known| *known == phase).unwrap_or(0);
         self.phase.store(number as u8, Ordering::Release);
         self.progress.fetch_add(1, Ordering::AcqRel);
@@ -109,11 +111,13 @@ impl Shared {
         collective.as_ref().map_or(0, |sequence| sequence())
     }
 
-    pub(crate) fn outbox(&self) -> MutexGuard<'_, Outbox> {
+    /// Steps that the coordinator has not acknowledged.
+    pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
     }
 
-    pub(crate) fn directive(&self) -> Option<Directive> {
+    /// The highest directive that the coordinator has given.
+    pub fn directive(&self) -> Option<Directive> {
         lock(&self.inbox).directive
     }
 
@@ -157,11 +161,41 @@ impl Shared {
         }
     }
 
-    /// A new membership: orders of another coordinator's term do not count, nor do its generations.
-    pub(crate) fn restart(&self) {
+    /// The present generation is over, with a membership: another coordinator's orders and
+    /// generations do not count any more.
+    pub(crate) fn leave_generation(&self) {
+        self.note_superseded(self.generation());
         lock(&self.inbox).directive = None;
         self.set_generation(0);
-        self.set_received(Step(0));
+    }
+
+    /// Takes part in a generation; `delivers` as rank 0 does.
+    pub(crate) fn enter(&self, world: &World, delivers: bool) {
+        self.set_generation(world.generation.0);
+        self.set_step(world.start);
+        self.note_directive(world.directive);
+        self.set_delivers(delivers);
+        self.lease.send_replace(Step(0));
+        self.leased_ahead.store(0, Ordering::Release);
+    }
+
+    /// This worker is to leave at the next boundary.
+    pub(crate) fn drain(&self) {
+        self.draining.store(true, Ordering::Release);
+        self.wake.notify_one();
+    }
+
+    pub(crate) fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Acquire)
+    }
+
+    /// Notes a committed step, for rank 0's next heartbeats. The others keep it until it is
+    /// acknowledged, for the case that rank 0 is lost.
+    pub fn commit(&self, report: StepReport) {
+        let step = report.step;
+        self.outbox().push_back(report);
+        self.set_step(step);
+        self.set_phase(Phase::DataWait);
     }
 
     pub(crate) fn set_received(&self, step: Step) {
@@ -185,12 +219,6 @@ impl Shared {
     pub(crate) fn lease_is_low(&self, step: Step) -> bool {
         let left = self.lease.borrow().0.saturating_sub(step.0);
         left <= self.leased_ahead.load(Ordering::Acquire) / 2
-    }
-
-    /// A new generation's lease begins anew.
-    pub(crate) fn restart_lease(&self) {
-        self.lease.send_replace(Step(0));
-        self.leased_ahead.store(0, Ordering::Release);
     }
 
     /// Takes an answer to a request that was made at `step`.

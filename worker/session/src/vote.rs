@@ -2,7 +2,7 @@
 
 use prost::Message;
 use twinspan_proto::v1;
-use twinspan_types::{Cursor, Directive, Skip, StreamId};
+use twinspan_types::{Cursor, Directive, Rank, Skip, StreamId};
 
 /// What one rank says.
 #[derive(Debug, Clone, PartialEq)]
@@ -17,6 +17,8 @@ pub struct Vote {
     pub sample_hash: u64,
     /// Samples that it passed over.
     pub skips: Vec<Skip>,
+    /// Hash of its state before the step, where ranks compare.
+    pub state_hash: Option<u64>,
 }
 
 /// What all ranks conclude, the same on each.
@@ -32,6 +34,8 @@ pub struct Tally {
     pub sample_hash: u64,
     /// Samples that the ranks passed over, rank by rank.
     pub skips: Vec<Skip>,
+    /// The ranks whose state is not the majority's; all of them where there is no majority.
+    pub diverged: Vec<Rank>,
 }
 
 /// Votes that do not fit together.
@@ -61,6 +65,7 @@ impl Vote {
             ends: ends.collect(),
             sample_hash: self.sample_hash,
             skips: self.skips.iter().cloned().map(Into::into).collect(),
+            state_hash: self.state_hash,
         }
         .encode_to_vec()
     }
@@ -87,6 +92,7 @@ impl Vote {
             ends: ends.collect::<Result<_, VoteError>>()?,
             sample_hash: wire.sample_hash,
             skips: skips.collect::<Result<_, VoteError>>()?,
+            state_hash: wire.state_hash,
         })
     }
 }
@@ -125,8 +131,19 @@ impl Tally {
                 .iter()
                 .fold(0, |sum, vote| sum.wrapping_add(vote.sample_hash)),
             skips: votes.iter().flat_map(|vote| vote.skips.clone()).collect(),
+            diverged: diverged(votes),
         })
     }
+}
+
+/// The ranks, by their votes' places, that are not of the majority.
+fn diverged(votes: &[Vote]) -> Vec<Rank> {
+    let hashes = || votes.iter().map(|vote| vote.state_hash);
+    let count = |hash| hashes().filter(|other| *other == hash).count();
+    let majority = hashes().find(|hash| count(*hash) * 2 > votes.len());
+    let ranks = (0..).map(Rank).zip(hashes());
+    let differs = ranks.filter(|(_, hash)| majority != Some(*hash));
+    differs.map(|(rank, _)| rank).collect()
 }
 
 #[cfg(test)]
@@ -145,7 +162,10 @@ mod tests {
                 term: Term(3),
                 sequence,
                 at_step: Step(9),
-                checkpoint: Some(CheckpointOrder { attempt: Nonce(5) }),
+                checkpoint: Some(CheckpointOrder {
+                    attempt: Nonce(5),
+                    timed: false,
+                }),
                 reform: false,
                 stop: true,
             },
@@ -160,7 +180,23 @@ mod tests {
                 reason: SkipReason::CorruptImage,
                 detail: "bad marker".to_owned(),
             }],
+            state_hash: Some(8),
         }
+    }
+
+    #[test]
+    fn who_differs_from_the_majority_is_named_and_without_one_everybody() {
+        let votes = |hashes: &[u64]| {
+            let one = |hash: &u64| Vote {
+                state_hash: Some(*hash),
+                ..vote(&[0], 1, true)
+            };
+            diverged(&hashes.iter().map(one).collect::<Vec<_>>())
+        };
+        assert!(votes(&[5]).is_empty() && votes(&[5, 5, 5]).is_empty());
+        assert_eq!(votes(&[5, 6, 5]), [Rank(1)]);
+        assert_eq!(votes(&[5, 6]), [Rank(0), Rank(1)]);
+        assert_eq!(votes(&[5, 5, 6, 6]).len(), 4);
     }
 
     #[test]

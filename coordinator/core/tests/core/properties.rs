@@ -5,8 +5,8 @@ use proptest::prelude::*;
 use std::time::Duration;
 use twinspan_coordinator_core::{Event, Request, Response};
 use twinspan_types::{
-    Directive, Fence, Generation, Leave, LeaveOutcome, Nonce, Rank, Ready, ServiceError,
-    SessionSecret, Stamp, Step, Term, WorldState,
+    Directive, Fence, Generation, GenerationFault, Leave, LeaveOutcome, Nonce, Phase, Rank, Ready,
+    ServiceError, SessionSecret, Stamp, Step, Term, WorldState,
 };
 
 const WORKERS: usize = 3;
@@ -47,6 +47,17 @@ enum Op {
     Forge(usize, Kind, Forgery),
     RestartCoordinator,
     ReplaceWorker(usize),
+    Drain(usize),
+    Fault(usize, Trouble),
+    StandStill(usize),
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Trouble {
+    Diverged(u32),
+    NoMajority,
+    NotFinite,
+    DamagedCheckpoint,
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -56,6 +67,12 @@ fn op() -> impl Strategy<Value = Op> {
         Just(Forgery::UnknownGeneration),
         Just(Forgery::Secret),
         Just(Forgery::Stranger),
+    ];
+    let trouble = prop_oneof![
+        (0..WORKERS as u32).prop_map(Trouble::Diverged),
+        Just(Trouble::NoMajority),
+        Just(Trouble::NotFinite),
+        Just(Trouble::DamagedCheckpoint),
     ];
     let kind = prop_oneof![
         Just(Kind::World),
@@ -80,6 +97,9 @@ fn op() -> impl Strategy<Value = Op> {
         8 => (worker(), kind, forgery).prop_map(|(worker, kind, forgery)| Op::Forge(worker, kind, forgery)),
         1 => Just(Op::RestartCoordinator),
         1 => worker().prop_map(Op::ReplaceWorker),
+        1 => worker().prop_map(Op::Drain),
+        1 => (worker(), trouble).prop_map(|(worker, trouble)| Op::Fault(worker, trouble)),
+        1 => worker().prop_map(Op::StandStill),
     ]
 }
 
@@ -171,7 +191,6 @@ impl Party {
                     true => LeaveOutcome::Done,
                     false => LeaveOutcome::Failed {
                         reason: "x".to_owned(),
-                        blamed: Some(Rank(1)),
                     },
                 };
                 let fence = self.workers[worker].fence.clone();
@@ -188,18 +207,56 @@ impl Party {
                 self.joined += 1;
                 self.workers[worker] = Worker::new(self.joined);
             }
+            Op::Drain(worker) => self.workers[worker].draining = true,
+            Op::Fault(worker, trouble) => {
+                if self.workers[worker].world.is_some() {
+                    let fault = self.fault(trouble);
+                    let _ = self.workers[worker].leave_world_for(&mut self.rig, fault);
+                }
+            }
+            Op::StandStill(worker) => self.workers[worker].phase = Phase::Collective,
         }
+    }
+
+    fn fault(&self, trouble: Trouble) -> GenerationFault {
+        match trouble {
+            Trouble::Diverged(rank) => GenerationFault::Diverged {
+                step: Step(self.step),
+                ranks: vec![Rank(rank)],
+            },
+            Trouble::NoMajority => GenerationFault::Diverged {
+                step: Step(self.step),
+                ranks: (0..WORKERS as u32).map(Rank).collect(),
+            },
+            Trouble::NotFinite => GenerationFault::NotFinite {
+                steps: vec![Step(self.step), Step(self.step + 1)],
+            },
+            Trouble::DamagedCheckpoint => GenerationFault::DamagedCheckpoint {
+                what: "x".to_owned(),
+            },
+        }
+    }
+
+    /// A worker leaves its generation in order: for the next, or for good.
+    fn leave(&mut self, worker: usize) {
+        if !self.workers[worker].draining {
+            let _ = self.workers[worker].leave_world(&mut self.rig, self.step, None);
+            return;
+        }
+        let fence = self.workers[worker].fence.clone();
+        let outcome = LeaveOutcome::Done;
+        let _ = self.rig.ask(Request::Leave(Leave { fence, outcome }));
+        self.joined += 1;
+        self.workers[worker] = Worker::new(self.joined);
     }
 
     /// A worker that hears that its generation is over, or that it is not known, leaves it.
     fn heed(&mut self, worker: usize, reply: Result<Response, ServiceError>) {
         match reply {
-            Ok(Response::Report(reply)) if reply.superseded => {
-                let _ = self.workers[worker].leave_world(&mut self.rig, self.step, None);
-            }
+            Ok(Response::Report(reply)) if reply.superseded => self.leave(worker),
             Err(ServiceError::NotJoined { .. } | ServiceError::Fenced { .. }) => {
                 self.joined += 1;
-                self.workers[worker] = Worker::new(self.joined);
+                let _ = self.workers[worker].join_again(&mut self.rig, self.joined, self.step);
             }
             _ => {}
         }
@@ -243,7 +300,7 @@ impl Party {
             if order.reform {
                 for worker in 0..WORKERS {
                     if self.workers[worker].world.is_some() {
-                        let _ = self.workers[worker].leave_world(&mut self.rig, self.step, None);
+                        self.leave(worker);
                     }
                 }
             }
@@ -254,7 +311,8 @@ impl Party {
         if self.workers[worker].rank().is_none() {
             return;
         }
-        let stored = self.workers[worker].parts_request(step, attempt);
+        let mut stored = self.workers[worker].parts_request(step, attempt);
+        stored.stop = self.rig.is_last(attempt);
         let parts = stored.parts.clone();
         self.rig.note_stored(attempt, Step(step), &parts);
         let reply = self.rig.ask(Request::PartsStored(stored));
@@ -281,7 +339,7 @@ impl Party {
             Kind::World => Request::GetWorld(Ready {
                 fence,
                 stamp: Stamp::default(),
-                lost: None,
+                fault: None,
             }),
             Kind::Lease => Request::ExtendLease(fence, Step(self.step)),
             Kind::Report => {

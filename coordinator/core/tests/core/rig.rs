@@ -7,9 +7,10 @@ use twinspan_coordinator_core::{
 };
 use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
-    CheckpointName, Cursor, Directive, Fact, Fence, Generation, Join, Manifest, Nonce, Part,
-    PartsStored, Phase, Rank, Ready, Report, ServiceError, SessionSecret, Skip, Stamp, Step,
-    StepMetrics, StepReport, Term, WorkerId, World, WorldSize, WorldState,
+    CheckpointName, Claim, Cursor, Directive, Fact, Fence, Generation, GenerationFault, Join,
+    Joined, Manifest, Nonce, Part, PartsStored, Phase, Rank, Ready, Report, ServiceError,
+    SessionSecret, Skip, Stamp, Step, StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
+    WorldState,
 };
 
 pub const LANES: u32 = 8;
@@ -29,12 +30,14 @@ pub fn config(workers: u32, total_steps: u64, every_steps: u64) -> CoreConfig {
         max_workers: WorldSize(workers),
         checkpoint: CheckpointConfig {
             every_steps,
+            every_minutes: None,
             keep_last: 2,
             keep_every: 0,
         },
         heartbeat_timeout: TIMEOUT,
         join_timeout: Duration::from_secs(60),
         step_timeout: Duration::from_secs(30),
+        join_window: Duration::ZERO,
         lease_ahead: Duration::from_secs(60),
         max_skip_fraction: 0.1,
         dataset_samples: 100,
@@ -65,15 +68,7 @@ pub struct Rig {
 
 impl Rig {
     pub fn new(config: CoreConfig) -> Self {
-        let recovered = Recovered {
-            term: Term(1),
-            worlds: Vec::new(),
-            latest: None,
-            kept: Vec::new(),
-            reported: Step(0),
-            skips: Vec::new(),
-            quarantines: Vec::new(),
-        };
+        let recovered = Recovered::replay(Term(1), []);
         Self {
             core: Core::new(config.clone(), recovered, [1; 32], Duration::ZERO),
             config,
@@ -98,33 +93,9 @@ impl Rig {
     /// Kills the coordinator; another replays the log.
     pub fn restart(&mut self) {
         self.term = self.term.next();
-        let mut kept: Vec<CheckpointName> = Vec::new();
-        let mut quarantines = Vec::new();
-        let mut worlds = Vec::new();
-        for fact in &self.log {
-            match fact {
-                Fact::WorldFormed {
-                    generation, start, ..
-                } => worlds.push((*generation, *start)),
-                Fact::CheckpointCommitted { name, .. } => kept.push(*name),
-                Fact::CheckpointRetired { name } => kept.retain(|known| known != name),
-                Fact::ShardQuarantined(quarantine) => quarantines.push(quarantine.clone()),
-                Fact::TermOpened { .. } | Fact::RunEnded { .. } => {}
-            }
-        }
-        let latest = kept.last().map(|name| self.manifests[name].clone());
-        let recovered = Recovered {
-            term: self.term,
-            worlds,
-            reported: latest
-                .as_ref()
-                .map(|latest| latest.name.step)
-                .unwrap_or_default(),
-            latest,
-            kept,
-            skips: Vec::new(),
-            quarantines,
-        };
+        let mut recovered = Recovered::replay(self.term, &self.log);
+        let latest = recovered.kept.last().map(|(name, _)| name.step);
+        recovered.reported = latest.unwrap_or_default();
         let seed = [u8::try_from(self.term.0 % 251).unwrap(); 32];
         self.core = Core::new(self.config.clone(), recovered, seed, self.now);
         self.writes.clear();
@@ -282,6 +253,9 @@ impl Rig {
                 );
             }
             Fact::TermOpened { .. }
+            | Fact::CheckpointDamaged { .. }
+            | Fact::RolledBack { .. }
+            | Fact::StatesDiverged { .. }
             | Fact::CheckpointRetired { .. }
             | Fact::ShardQuarantined(_)
             | Fact::RunEnded { .. } => {}
@@ -319,6 +293,13 @@ impl Rig {
         assert_eq!(known, directive, "one number, two orders");
     }
 
+    /// Whether all ranks leave after an attempt.
+    pub fn is_last(&self, attempt: Nonce) -> bool {
+        let ordered = |order: &Directive| order.checkpoint.map(|order| order.attempt);
+        let mut orders = self.directives.values();
+        orders.any(|order| order.stop && ordered(order) == Some(attempt))
+    }
+
     pub fn note_stored(&mut self, attempt: Nonce, step: Step, parts: &[Part]) {
         self.stored
             .extend(parts.iter().map(|part| (attempt, step, part.name.clone())));
@@ -333,6 +314,10 @@ pub struct Worker {
     pub world: Option<World>,
     /// What its state is.
     pub stamp: Stamp,
+    /// Whether it was told to go.
+    pub draining: bool,
+    /// Where it says that it is.
+    pub phase: Phase,
 }
 
 impl Worker {
@@ -348,7 +333,18 @@ impl Worker {
             fence,
             world: None,
             stamp: Stamp::default(),
+            draining: false,
+            phase: Phase::Compute,
         }
+    }
+
+    /// A member of a generation says so; a worker that was never taken in has nothing to say.
+    fn claim(&self) -> Option<Claim> {
+        let claim = Claim {
+            worker: self.fence.worker.clone(),
+            generation: self.fence.generation,
+        };
+        Some(claim).filter(|claim| !claim.worker.0.is_empty())
     }
 
     pub fn join_request(&self, build: &str) -> Request {
@@ -358,26 +354,60 @@ impl Worker {
             address: format!("10.0.0.{}:1", self.nonce),
             host: format!("host{}", self.nonce),
             pid: 100,
-            stamp: self.stamp,
+            claim: self.claim(),
         })
     }
 
-    pub fn join(&mut self, rig: &mut Rig) -> Result<(), ServiceError> {
-        match rig.ask(self.join_request("build"))? {
-            Response::Joined(joined) => {
-                if joined.worker != self.fence.worker {
-                    self.world = None;
-                    self.fence = Fence {
-                        worker: joined.worker,
-                        secret: joined.secret,
-                        term: joined.term,
-                        generation: Generation(0),
-                    };
-                }
-                Ok(())
-            }
+    /// Joins, and asks for a world unless its generation goes on.
+    pub fn join(&mut self, rig: &mut Rig) -> Result<bool, ServiceError> {
+        let joined = match rig.ask(self.join_request("build"))? {
+            Response::Joined(joined) => joined,
             other => panic!("{other:?}"),
+        };
+        let Joined {
+            worker,
+            secret,
+            term,
+            adopted,
+        } = joined;
+        if adopted {
+            let last = rig.generations().into_iter().max();
+            assert_eq!(
+                last,
+                Some(self.fence.generation),
+                "an old generation goes on"
+            );
+            (self.fence.secret, self.fence.term) = (secret, term);
+        } else if worker != self.fence.worker {
+            self.world = None;
+            self.fence = Fence {
+                worker,
+                secret,
+                term,
+                generation: Generation(0),
+            };
         }
+        if !adopted {
+            self.get_world(rig)?;
+        }
+        Ok(adopted)
+    }
+
+    /// Is not known any more: it joins again, with the state that it has at this step.
+    pub fn join_again(
+        &mut self,
+        rig: &mut Rig,
+        nonce: u64,
+        step: u64,
+    ) -> Result<bool, ServiceError> {
+        self.nonce = Nonce(nonce);
+        if let Some(world) = &self.world {
+            self.stamp = Stamp {
+                generation: world.generation,
+                step: Step(step),
+            };
+        }
+        self.join(rig)
     }
 
     pub fn get_world(&mut self, rig: &mut Rig) -> Result<WorldState, ServiceError> {
@@ -397,18 +427,39 @@ impl Worker {
                 step: Step(step),
             };
         }
-        self.ask_for_world(rig, lost.map(Rank))
+        let lost = lost.map(|rank| GenerationFault::Lost(Rank(rank)));
+        self.ask_for_world(rig, lost)
+    }
+
+    /// Leaves its generation at a step because of a fault that voids its state.
+    pub fn leave_world_for(
+        &mut self,
+        rig: &mut Rig,
+        fault: GenerationFault,
+    ) -> Result<WorldState, ServiceError> {
+        self.world = None;
+        self.stamp = Stamp::default();
+        self.say_fault(rig, fault)
+    }
+
+    /// Asks for the next generation because of a fault.
+    pub fn say_fault(
+        &mut self,
+        rig: &mut Rig,
+        fault: GenerationFault,
+    ) -> Result<WorldState, ServiceError> {
+        self.ask_for_world(rig, Some(fault))
     }
 
     fn ask_for_world(
         &mut self,
         rig: &mut Rig,
-        lost: Option<Rank>,
+        fault: Option<GenerationFault>,
     ) -> Result<WorldState, ServiceError> {
         let ready = Ready {
             fence: self.fence.clone(),
             stamp: self.stamp,
-            lost,
+            fault,
         };
         match rig.ask(Request::GetWorld(ready))? {
             Response::World(state) => {
@@ -431,10 +482,11 @@ impl Worker {
     pub fn report_request(&self, step: u64, steps: Vec<StepReport>) -> Request {
         Request::Report(Report {
             fence: self.fence.clone(),
-            phase: Phase::Compute,
+            phase: self.phase,
             step: Step(step),
             collective_sequence: step,
             progress: step,
+            draining: self.draining,
             steps,
         })
     }
@@ -450,6 +502,7 @@ impl Worker {
             fence: self.fence.clone(),
             step: Step(step),
             attempt,
+            stop: false,
             parts: Manifest::files_of(rank, world.size())
                 .into_iter()
                 .map(part)

@@ -199,8 +199,15 @@ fn optimizer(mut section: Section<'_>) -> OptimizerConfig {
 }
 
 fn checkpoint(mut section: Section<'_>) -> CheckpointConfig {
+    let timed = section.has("every_minutes");
+    let minutes = section.number("every_minutes", 1.0, POSITIVE);
+    let time = Duration::try_from_secs_f64(minutes * 60.0);
+    if time.is_err() {
+        section.fault("every_minutes", format!("{minutes} minutes are too long"));
+    }
     let config = CheckpointConfig {
         every_steps: section.positive("every_steps", 500),
+        every_minutes: time.ok().filter(|_| timed),
         keep_last: section.count("keep_last", 3),
         keep_every: section.integer("keep_every", 0),
     };
@@ -220,6 +227,9 @@ fn cluster(mut section: Section<'_>) -> ClusterConfig {
         heartbeat_timeout: section.duration("heartbeat_timeout", Duration::from_secs(5)),
         step_timeout: section.duration("step_timeout", Duration::from_secs(120)),
         join_timeout: section.duration("join_timeout", Duration::from_secs(120)),
+        join_window: section.duration("join_window", Duration::from_millis(500)),
+        takeover_after: section.duration("takeover_after", Duration::from_secs(10)),
+        checksum_every: section.integer("checksum_every", 100),
     };
     let port = config
         .listen

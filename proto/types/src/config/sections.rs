@@ -125,7 +125,8 @@ pub struct OptimizerConfig {
     /// Norm that the whole gradient is clipped to; absent: no clipping.
     #[serde(skip_serializing_if = "Option::is_none", default)]
     pub grad_clip_norm: Option<f64>,
-    /// Steps in a row with a loss or gradient that is not finite before the run stops.
+    /// Steps in a row with a loss or gradient that is not finite before the run goes back to its
+    /// newest checkpoint.
     pub max_bad_steps: u32,
 }
 
@@ -146,6 +147,9 @@ pub enum Schedule {
 pub struct CheckpointConfig {
     /// Steps from one checkpoint to the next.
     pub every_steps: u64,
+    /// Longest time from one checkpoint to the next; absent: steps alone decide.
+    #[serde(with = "minutes", skip_serializing_if = "Option::is_none", default)]
+    pub every_minutes: Option<Duration>,
     /// Newest checkpoints that are kept.
     pub keep_last: u32,
     /// Checkpoints at multiples of this step are kept for good; 0: none.
@@ -172,6 +176,14 @@ pub struct ClusterConfig {
     /// Longest wait for all workers to join.
     #[serde(with = "seconds")]
     pub join_timeout: Duration,
+    /// How long joiners are gathered before the running workers make room for them.
+    #[serde(with = "seconds")]
+    pub join_window: Duration,
+    /// How long the run's last coordinator must be out of reach before another takes its place.
+    #[serde(with = "seconds")]
+    pub takeover_after: Duration,
+    /// Steps from one comparison of the ranks' states to the next; 0: they are not compared.
+    pub checksum_every: u64,
 }
 
 /// What is measured when the run ends.
@@ -254,6 +266,27 @@ impl RunConfig {
             .into_iter()
             .filter(|(_, ours, theirs)| ours != theirs)
             .collect()
+    }
+}
+
+/// Times as the number of minutes that the reader of run files takes.
+mod minutes {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::time::Duration;
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Option<Duration>,
+        to: S,
+    ) -> Result<S::Ok, S::Error> {
+        time.map(|time| time.as_secs_f64() / 60.0).serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<Option<Duration>, D::Error> {
+        let minutes = Option::<f64>::deserialize(from)?;
+        let time = minutes.map(|minutes| Duration::try_from_secs_f64(minutes * 60.0));
+        time.transpose().map_err(serde::de::Error::custom)
     }
 }
 

@@ -41,6 +41,16 @@ impl Directory {
         Ok(Self { store, prefix, url })
     }
 
+    /// A directory in a store that was opened elsewhere; `url` is what its files are called.
+    #[must_use]
+    pub fn over(store: Arc<dyn ObjectStore>, prefix: &str, url: &str) -> Self {
+        Self {
+            store,
+            prefix: Path::from(prefix),
+            url: url.to_owned(),
+        }
+    }
+
     /// The URL of a file in it.
     #[must_use]
     pub fn url_of(&self, file: &str) -> String {
