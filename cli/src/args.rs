@@ -1,7 +1,9 @@
 //! What can be said on the command line.
 
+mod checkpoint;
 mod data;
 
+pub use checkpoint::{CheckpointArgs, CheckpointTask, ListArgs, VerifyArgs};
 pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs, PackArgs};
 
 use clap::{Args, Parser, Subcommand};
@@ -42,6 +44,8 @@ pub enum Command {
     Eval(EvalArgs),
     /// Index, inspect and make shards
     Data(DataArgs),
+    /// List a run's checkpoints, and check that they are whole
+    Checkpoint(CheckpointArgs),
     /// Check a run file and report every fault at once
     Validate(ValidateArgs),
 }

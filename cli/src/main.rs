@@ -1,6 +1,7 @@
 //! The front door: one file for each subcommand, no logic of its own.
 
 mod args;
+mod checkpoint;
 mod coordinator;
 mod counter;
 mod data;
@@ -28,6 +29,7 @@ fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Eval(args) => eval::run(&args.task),
         Command::Data(args) => data::run(&args.task),
+        Command::Checkpoint(args) => checkpoint::run(&args.task),
         Command::Validate(args) => validate::run(&args),
     };
     exit::report(result)

@@ -1,5 +1,6 @@
 //! Drives a run: a gRPC service and a durable log around the pure core.
 
+mod checkpoints;
 mod driver;
 mod error;
 mod log;
@@ -10,6 +11,10 @@ mod segments;
 mod service;
 mod takeover;
 
+pub use checkpoints::{
+    CheckedCheckpoint, CheckpointFault, KeptCheckpoint, Soundness, check_checkpoints,
+    kept_checkpoints,
+};
 pub use error::CoordinatorError;
 pub use record::{Trained, given_up, read_run, trained};
 pub use run_dir::latest_checkpoint;

@@ -95,7 +95,8 @@ pub async fn given_up(url: &str) -> Result<Vec<ShardEntry>, CoordinatorError> {
     Ok(shards.cloned().collect())
 }
 
-fn no_run(url: &str) -> CoordinatorError {
+/// There is no run at this URL.
+pub fn no_run(url: &str) -> CoordinatorError {
     CoordinatorError::NoRun {
         url: url.to_owned(),
     }

@@ -3,6 +3,7 @@
 mod azure_and_gcs;
 mod bad_input;
 mod bucket;
+mod checkpoint_command;
 mod checkpoints;
 mod coordinator_away;
 mod data;

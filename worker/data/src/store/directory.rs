@@ -75,6 +75,36 @@ impl Directory {
             let whole = || async { self.store.get(&path).await?.bytes().await };
             return present(retried(&url, whole).await);
         }
+        let mut whole = Vec::with_capacity(size as usize);
+        let read = self.take_parts(file, size, |part| whole.extend_from_slice(part));
+        let read = read.await?;
+        Ok(read.map(|()| whole.into()))
+    }
+
+    /// Hands a file's bytes to `take`, in order and a part at a time, so that a large file never
+    /// lies in memory whole. Gives its size; none where there is no file.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn read_in_parts(
+        &self,
+        file: &str,
+        take: impl FnMut(&[u8]),
+    ) -> Result<Option<u64>, StoreError> {
+        let Some(size) = self.size(file).await? else {
+            return Ok(None);
+        };
+        let read = self.take_parts(file, size, take).await?;
+        Ok(read.map(|()| size))
+    }
+
+    async fn take_parts(
+        &self,
+        file: &str,
+        size: u64,
+        mut take: impl FnMut(&[u8]),
+    ) -> Result<Option<()>, StoreError> {
+        let (path, url) = (self.path(file), self.url_of(file));
         let ranges = (0..size)
             .step_by(PART)
             .map(|start| start..size.min(start + PART as u64));
@@ -82,14 +112,11 @@ impl Directory {
             let (store, path, url) = (&self.store, &path, &url);
             async move { retried(url, || store.get_range(path, range.clone())).await }
         });
-        let whole = parts.buffered(PARTS_AT_ONCE).try_fold(
-            Vec::with_capacity(size as usize),
-            async |mut whole, part| {
-                whole.extend_from_slice(&part);
-                Ok(whole)
-            },
-        );
-        present(whole.await.map(Bytes::from))
+        let all = parts.buffered(PARTS_AT_ONCE).try_for_each(|part| {
+            take(&part);
+            futures::future::ready(Ok(()))
+        });
+        present(all.await)
     }
 
     /// A file's size; none where there is no file.
@@ -213,6 +240,11 @@ mod tests {
         let files = directory(&folder);
         let bytes: Bytes = (0..2 * PART + 5).map(|i| (i % 251) as u8).collect();
         files.write("model", bytes.clone()).await.expect("written");
+        let mut parts = Vec::new();
+        let size = files.read_in_parts("model", |part| parts.push(part.to_vec()));
+        assert_eq!(size.await.expect("reads"), Some(bytes.len() as u64));
+        assert!(parts.iter().all(|part| part.len() <= PART));
+        assert_eq!(parts.concat(), bytes);
         assert_eq!(files.read("model").await.expect("reads"), Some(bytes));
     }
 
@@ -222,6 +254,7 @@ mod tests {
         let files = directory(&folder);
         assert_eq!(files.read("a").await.expect("reads"), None);
         assert_eq!(files.size("a").await.expect("heads"), None);
+        assert_eq!(files.read_in_parts("a", |_| {}).await.expect("none"), None);
         assert!(files.list("a").await.expect("lists").is_empty());
         files.remove("a").await.expect("fine");
     }
