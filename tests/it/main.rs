@@ -1,6 +1,7 @@
 //! The testkit's own claims: its servers are real stores, and its faults really happen.
 
 mod azurite;
+mod gate;
 mod gcs;
 mod lifetime;
 mod proxy;

@@ -4,6 +4,7 @@ mod azure_and_gcs;
 mod bad_input;
 mod bucket;
 mod checkpoint_command;
+mod checkpoint_writes;
 mod checkpoints;
 mod coordinator_away;
 mod data;

@@ -1,12 +1,15 @@
-//! A network that fails on plan: a TCP proxy in front of a local server.
+//! A network that fails on plan: a TCP proxy in front of a local server; and an
+//! HTTP proxy that shows a test each request on its way.
 //!
-//! The proxy serves blocking and asynchronous tests alike, and ends with all
+//! Each proxy serves blocking and asynchronous tests alike, and ends with all
 //! its connections on drop.
 
+mod gate;
 mod plan;
 mod relay;
 mod stats;
 
+pub use gate::{Gate, Moment, Passing, Way};
 pub use plan::{Fault, Plan};
 pub use stats::Counts;
 
