@@ -59,7 +59,8 @@ Ctrl-C finishes the step, writes a checkpoint and stops; a second Ctrl-C stops a
 Examples:
   twinspan train configs/quickstart.yaml
   twinspan train configs/quickstart.yaml --workers 1
-  twinspan train my-run.yaml --no-eval --json"
+  twinspan train my-run.yaml --no-eval --json
+  twinspan train my-run.yaml --chaos 7                kills and stops processes of the run"
 )]
 pub struct TrainArgs {
     /// Run file
@@ -70,6 +71,10 @@ pub struct TrainArgs {
     /// Threads that each worker computes with [default: the machine's cores divided among workers]
     #[arg(long, value_name = "N")]
     pub threads: Option<usize>,
+    /// Kill (SIGKILL) and stop (SIGSTOP) workers and the coordinator at random times, drawn from this
+    /// seed, which the run must outlive
+    #[arg(long, value_name = "SEED")]
+    pub chaos: Option<u64>,
     /// Leave out the evaluation at the end
     #[arg(long)]
     pub no_eval: bool,

@@ -3,6 +3,7 @@
 mod azure_and_gcs;
 mod bad_input;
 mod bucket;
+mod chaos;
 mod checkpoint_command;
 mod checkpoint_writes;
 mod checkpoints;

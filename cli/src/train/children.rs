@@ -3,7 +3,10 @@
 
 use anyhow::{Context, Result};
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
+use std::task::Poll;
 use std::time::Duration;
 use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{ChildStdin, Command};
@@ -12,6 +15,8 @@ use tokio::time::timeout;
 
 /// Log lines of children that wait to be printed.
 const LINES: usize = 256;
+/// What the coordinator's process is called.
+pub const COORDINATOR: &str = "the coordinator";
 /// Exit code of a process that has panicked.
 const PANICKED: i32 = 101;
 
@@ -76,15 +81,36 @@ pub enum Line {
     Log(String),
 }
 
+/// Which process: what it is called here, and the system's number.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Process {
+    /// Such as `worker 2`.
+    pub name: String,
+    /// Its id.
+    pub pid: u32,
+}
+
+impl fmt::Display for Process {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} (pid {})", self.name, self.pid)
+    }
+}
+
 /// One process; it is killed when this is dropped.
 pub struct Child {
-    process: tokio::process::Child,
+    process: Process,
+    child: tokio::process::Child,
     lines: mpsc::Receiver<Line>,
     /// Open for as long as the child shall live.
     _pipe: Option<ChildStdin>,
 }
 
 impl Child {
+    /// Which process it is.
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
     /// The next line of its output; none when both streams have ended.
     pub async fn next_line(&mut self) -> Option<Line> {
         self.lines.recv().await
@@ -92,11 +118,11 @@ impl Child {
 
     /// Waits for its end, and kills it after `grace`.
     pub async fn wait(&mut self, grace: Duration) -> ExitStatus {
-        match timeout(grace, self.process.wait()).await {
+        match timeout(grace, self.child.wait()).await {
             Ok(Ok(status)) => status,
             _ => {
-                let _ = self.process.start_kill();
-                self.process.wait().await.unwrap_or_default()
+                let _ = self.child.start_kill();
+                self.child.wait().await.unwrap_or_default()
             }
         }
     }
@@ -104,9 +130,17 @@ impl Child {
 
 /// One worker's process.
 struct Worker {
-    name: String,
-    process: tokio::process::Child,
+    process: Process,
+    child: tokio::process::Child,
     _pipe: Option<ChildStdin>,
+}
+
+/// What a worker gave word of.
+pub enum News {
+    /// A line to print.
+    Log(String),
+    /// Its end.
+    Ended(Process, ExitStatus),
 }
 
 /// The workers, and the log lines of all.
@@ -142,15 +176,18 @@ impl Children {
         if let Some(threads) = threads {
             command.env("RAYON_NUM_THREADS", threads.to_string());
         }
-        let mut process = command
-            .spawn()
-            .with_context(|| format!("cannot start the {name}"))?;
+        let context = || format!("cannot start {name}");
+        let mut child = command.spawn().with_context(context)?;
+        let process = Process {
+            name: name.to_owned(),
+            pid: child.id().with_context(context)?,
+        };
         let (sender, lines) = mpsc::channel(LINES);
         let prefix = match name {
-            "coordinator" => String::new(),
+            COORDINATOR => String::new(),
             name => format!("[{name}] "),
         };
-        if let Some(output) = process.stdout.take() {
+        if let Some(output) = child.stdout.take() {
             forward(output, sender.clone(), |line| {
                 match serde_json::from_str(&line) {
                     Ok(report) => Line::Report(report),
@@ -158,21 +195,22 @@ impl Children {
                 }
             });
         }
-        if let Some(errors) = process.stderr.take() {
+        if let Some(errors) = child.stderr.take() {
             forward(errors, sender, move |line| {
                 Line::Log(format!("{prefix}{line}"))
             });
         }
-        let pipe = process.stdin.take();
+        let pipe = child.stdin.take();
         Ok(Child {
             process,
+            child,
             lines,
             _pipe: pipe,
         })
     }
 
     /// Takes a worker in: its lines join the others'.
-    pub fn keep(&mut self, name: String, child: Child) {
+    pub fn keep(&mut self, child: Child) {
         let sender = self.sender.clone();
         let mut lines = child.lines;
         tokio::spawn(async move {
@@ -183,33 +221,24 @@ impl Children {
             }
         });
         self.workers.push(Worker {
-            name,
             process: child.process,
+            child: child.child,
             _pipe: child._pipe,
         });
     }
 
-    /// Takes out the workers that were killed or have crashed, with what became of each. One that
-    /// ends with an error of its own has told the coordinator.
-    pub fn take_crashed(&mut self) -> Vec<(String, ExitStatus)> {
-        let mut crashed = Vec::new();
-        self.workers
-            .retain_mut(|worker| match worker.process.try_wait() {
-                Ok(Some(status)) if has_crashed(status) => {
-                    crashed.push((worker.name.clone(), status));
-                    false
-                }
-                _ => true,
-            });
-        crashed
+    /// The workers whose end was not seen yet.
+    pub fn processes(&self) -> Vec<Process> {
+        let workers = self.workers.iter();
+        workers.map(|worker| worker.process.clone()).collect()
     }
 
-    /// The next log line of any worker.
-    pub async fn next_log(&mut self) -> String {
-        match self.logs.recv().await {
-            Some(line) => line,
+    /// The next log line or end of any worker. One that has ended is no longer among them.
+    pub async fn next(&mut self) -> News {
+        tokio::select! {
             // The sender is held by this struct: the channel never closes while it lives.
-            None => std::future::pending().await,
+            Some(line) = self.logs.recv() => News::Log(line),
+            (worker, status) = first_end(&mut self.workers) => News::Ended(worker, status),
         }
     }
 
@@ -222,16 +251,30 @@ impl Children {
     pub async fn wait(&mut self, grace: Duration) {
         let deadline = tokio::time::Instant::now() + grace;
         for worker in &mut self.workers {
-            let process = &mut worker.process;
-            if tokio::time::timeout_at(deadline, process.wait())
+            let child = &mut worker.child;
+            if tokio::time::timeout_at(deadline, child.wait())
                 .await
                 .is_err()
             {
-                let _ = process.start_kill();
-                let _ = process.wait().await;
+                let _ = child.start_kill();
+                let _ = child.wait().await;
             }
         }
     }
+}
+
+/// Waits until one of them has ended, and takes it out; for ever where there are none.
+async fn first_end(workers: &mut Vec<Worker>) -> (Process, ExitStatus) {
+    let (place, status) = std::future::poll_fn(|context| {
+        for (place, worker) in workers.iter_mut().enumerate() {
+            if let Poll::Ready(status) = pin!(worker.child.wait()).poll(context) {
+                return Poll::Ready((place, status.unwrap_or_default()));
+            }
+        }
+        Poll::Pending
+    })
+    .await;
+    (workers.remove(place).process, status)
 }
 
 /// Whether a process was killed or has panicked; one that ends with an error of its own means it.

@@ -1,5 +1,6 @@
 //! What a finished run gave, as a table or JSON.
 
+use super::chaos::Deeds;
 use crate::eval;
 use crate::exit::{Failure, failed};
 use crate::say;
@@ -20,17 +21,19 @@ pub struct Summary {
     training_seconds: Option<f64>,
     wall_seconds: f64,
     skipped: u64,
+    chaos: Option<Deeds>,
     zero_shot: Option<ZeroShotReport>,
     retrieval: Option<RetrievalReport>,
 }
 
 impl Summary {
-    /// From what the run's files say.
+    /// From what the run's files say, and what chaos did to its processes.
     pub fn new(
         config: &RunConfig,
         trained: &Trained,
         wall: Duration,
         checkpoint: &Option<String>,
+        chaos: Option<Deeds>,
     ) -> Self {
         let seconds = Some(trained.seconds).filter(|seconds| *seconds > 0.0);
         let samples = trained.step.0 * u64::from(config.train.global_batch);
@@ -45,6 +48,7 @@ impl Summary {
             training_seconds: seconds,
             wall_seconds: wall.as_secs_f64(),
             skipped: trained.skipped,
+            chaos,
             zero_shot: None,
             retrieval: None,
         }
@@ -97,6 +101,11 @@ impl Summary {
             (self.skipped > 0).then(|| self.skipped.to_string()),
         );
         row("checkpoint", self.checkpoint.clone());
+        row(
+            "chaos",
+            self.chaos
+                .map(|Deeds { killed, stopped }| format!("{killed} killed, {stopped} stopped")),
+        );
         rows.extend(self.zero_shot.iter().flat_map(eval::zero_shot_rows));
         rows.extend(self.retrieval.iter().flat_map(eval::retrieval_rows));
         say::result(eval::table(&rows))
