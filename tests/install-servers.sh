@@ -1,12 +1,18 @@
 #!/usr/bin/env bash
 # Installs the object stores that the whole-system tests run against, S3 (SeaweedFS) and Azure Blob
 # (Azurite), into TWINSPAN_TEST_SERVERS or target/test-servers. Needs python3 with venv, and npm.
-# Costs nothing when all is there; a changed version below is installed over the old one.
+# Costs nothing when all is there; a changed version below is installed over the old one. Root gets
+# the system's iproute2 where it is missing: tests with links that go down need it, and root.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seaweedfs=4.48
 azurite=3.35.0
+
+if [[ $EUID -eq 0 ]] && ! command -v ip > /dev/null && command -v apt-get > /dev/null; then
+    apt-get update -qq
+    apt-get install -qq --yes --no-install-recommends iproute2
+fi
 
 directory=${TWINSPAN_TEST_SERVERS:-target/test-servers}
 mkdir -p "$directory"

@@ -4,6 +4,7 @@ mod azurite;
 mod gate;
 mod gcs;
 mod lifetime;
+mod netns;
 mod proxy;
 mod proxy_faults;
 mod seaweed;

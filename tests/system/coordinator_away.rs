@@ -20,12 +20,7 @@ fn workers_go_on_while_the_coordinator_is_frozen_and_nobody_is_lost() {
     workspace.wait_for_checkpoint_after(workspace.newest_checkpoint());
     signal(front.id(), Signal::INT);
     assert_eq!(bounded_wait(&mut front).code(), Some(0));
-    let times: Vec<f64> = workspace
-        .metric("train/batch_time")
-        .iter()
-        .map(|(_, seconds)| seconds.as_f64().expect("seconds"))
-        .collect();
-    let longest = times.iter().copied().fold(0.0, f64::max);
+    let longest = workspace.longest_step();
     assert!(
         longest < AWAY.as_secs_f64() / 2.0,
         "a step took {longest} s while the coordinator was away"

@@ -9,6 +9,7 @@ mod checkpoint_writes;
 mod checkpoints;
 mod coordinator_away;
 mod data;
+mod network;
 mod processes;
 mod resume;
 mod run;

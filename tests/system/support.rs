@@ -76,6 +76,26 @@ impl Workspace {
             .unwrap_or_else(|_| panic!("no JSON result: {errors}"))
     }
 
+    /// The run has the undisturbed one's samples at every step, its losses for the first 20 steps,
+    /// and a whole ledger.
+    pub fn assert_same_as(&self, undisturbed: &Self) {
+        assert_eq!(
+            self.metric("sample_hash"),
+            undisturbed.metric("sample_hash")
+        );
+        let losses = |workspace: &Self| -> Vec<f64> {
+            let losses = workspace.metric("train/loss").into_iter().take(20);
+            losses
+                .map(|(_, loss)| loss.as_f64().expect("a loss"))
+                .collect()
+        };
+        for (loss, calm) in losses(self).into_iter().zip(losses(undisturbed)) {
+            assert!((loss - calm).abs() < 1e-4, "{loss} and {calm}");
+        }
+        let (report, whole) = self.audit("runs/toy");
+        assert!(whole, "{report}");
+    }
+
     /// The ledger of the run at `url`, as `data audit` prints it, and whether it is whole.
     pub fn audit(&self, url: &str) -> (Value, bool) {
         let output = self.output(&["data", "audit", url, "--json"]);
@@ -104,6 +124,15 @@ impl Workspace {
         let text =
             std::fs::read_to_string(self.run_dir().join("metrics.jsonl")).expect("metrics.jsonl");
         metric(&text, name)
+    }
+
+    /// Seconds of the longest step.
+    pub fn longest_step(&self) -> f64 {
+        let times = self.metric("train/batch_time");
+        let seconds = times
+            .iter()
+            .map(|(_, time)| time.as_f64().expect("seconds"));
+        seconds.fold(0.0, f64::max)
     }
 
     /// How many facts of a kind the run's log holds.

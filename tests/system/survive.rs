@@ -13,19 +13,13 @@ fn four_workers(run: String) -> String {
     run.replace("workers: 2", "workers: 4")
 }
 
-/// The run ends in good order after another generation, with the undisturbed run's samples at every
-/// step and a whole ledger.
+/// The run ends in good order after another generation, as the undisturbed one does.
 fn ends_with_the_samples_of(undisturbed: &Workspace, workspace: &Workspace, front: Child) {
     let output = bounded_output(front);
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert!(errors.contains("go on from step"), "{errors}");
-    assert_eq!(
-        workspace.metric("sample_hash"),
-        undisturbed.metric("sample_hash")
-    );
-    let (report, whole) = workspace.audit("runs/toy");
-    assert!(whole, "{report}");
+    workspace.assert_same_as(undisturbed);
 }
 
 #[test]
@@ -54,20 +48,6 @@ fn killed_workers_are_replaced_and_no_sample_is_lost_or_double() {
         "a healthy worker was restarted"
     );
     ends_with_the_samples_of(&undisturbed, &workspace, front);
-    let losses = workspace
-        .metric("train/loss")
-        .into_iter()
-        .zip(undisturbed.metric("train/loss"));
-    for ((step, loss), (_, undisturbed)) in losses.take(20) {
-        let (loss, undisturbed) = (
-            loss.as_f64().expect("a loss"),
-            undisturbed.as_f64().expect("a loss"),
-        );
-        assert!(
-            (loss - undisturbed).abs() < 1e-4,
-            "step {step}: {loss} and {undisturbed}"
-        );
-    }
 }
 
 #[test]

@@ -1,8 +1,8 @@
 //! Why a server could not be started, and what a test does about it.
 
-use std::io::{self, Write};
+use crate::skip;
+use std::io;
 use std::path::PathBuf;
-use std::thread;
 
 /// Why a server could not be started.
 #[derive(Debug, thiserror::Error)]
@@ -41,12 +41,8 @@ pub fn or_skip<T>(started: Result<T, StartError>) -> Option<T> {
     match started {
         Ok(server) => Some(server),
         Err(error @ StartError::NotInstalled { .. }) => {
-            let in_ci = std::env::var("CI").is_ok_and(|value| value == "true");
-            assert!(!in_ci, "CI must not skip this test: {error}");
-            let thread = thread::current();
-            let test = thread.name().unwrap_or("a test");
-            // Past the test runner, which keeps what passing tests print.
-            let _ = writeln!(io::stderr(), "skipped {test}: {error}");
+            assert!(!skip::in_ci(), "CI must not skip this test: {error}");
+            skip::say(error);
             None
         }
         Err(error) => panic!("{error}"),
