@@ -66,6 +66,8 @@ impl Driver {
                 }
             };
             let event = tokio::select! {
+                // Not by chance: simulations must be able to repeat themselves.
+                biased;
                 ask = queue.recv() => match ask {
                     Some(Ask::Stop) => Event::StopRequested,
                     Some(Ask::Request(request, answer)) => {

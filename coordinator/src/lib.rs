@@ -29,6 +29,7 @@ use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::JoinSet;
+use tokio::time::timeout;
 use tonic::transport::Server;
 use tonic::transport::server::{Connected, TcpIncoming};
 use twinspan_coordinator_core::{Core, CoreConfig};
@@ -41,6 +42,9 @@ use twinspan_types::{Index, RunConfig};
 const QUEUE: usize = 1024;
 /// Longest time of one request.
 const REQUEST_TIMEOUT: Duration = Duration::from_secs(30);
+/// Time for the last answers when the run is over.
+const CLOSE: Duration = Duration::from_secs(1);
+
 /// Silence on a connection after which it is tried, and after which it is given up.
 const KEEPALIVE: Duration = Duration::from_secs(10);
 
@@ -48,6 +52,8 @@ const KEEPALIVE: Duration = Duration::from_secs(10);
 pub struct Coordinator {
     stop: mpsc::Sender<driver::Ask>,
     outcome: oneshot::Receiver<Result<Outcome, CoordinatorError>>,
+    /// Dropped, it closes the connections.
+    serving: oneshot::Sender<()>,
     tasks: JoinSet<()>,
 }
 
@@ -140,6 +146,11 @@ where
     let server = CoordinatorServer::new(service)
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
+    let (serving, closed) = oneshot::channel::<()>();
+    let close = async {
+        // Its sender says nothing: it goes.
+        let _ = closed.await;
+    };
     tasks.spawn(async move {
         let serving = Server::builder()
             .timeout(REQUEST_TIMEOUT)
@@ -147,7 +158,7 @@ where
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .concurrency_limit_per_connection(64)
             .add_service(server)
-            .serve_with_incoming(incoming);
+            .serve_with_incoming_shutdown(incoming, close);
         if let Err(error) = serving.await {
             tracing::error!(%error, "the coordinator's service ended");
         }
@@ -160,6 +171,7 @@ where
     Ok(Started::Running(Coordinator {
         stop: asks,
         outcome,
+        serving,
         tasks,
     }))
 }
@@ -180,7 +192,11 @@ impl Coordinator {
             .outcome
             .await
             .unwrap_or(Err(CoordinatorError::DriverGone));
-        self.tasks.shutdown().await;
+        drop(self.serving);
+        let closed = async { while self.tasks.join_next().await.is_some() {} };
+        if timeout(CLOSE, closed).await.is_err() {
+            self.tasks.shutdown().await;
+        }
         outcome
     }
 }

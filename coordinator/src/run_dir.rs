@@ -16,6 +16,8 @@ pub struct RunDir {
     pub files: Directory,
     /// Its log.
     pub log: Log,
+    /// Retired checkpoints whose removal was interrupted.
+    pub leftovers: Vec<CheckpointName>,
 }
 
 /// What the directory held.
@@ -50,7 +52,12 @@ impl RunDir {
                 Log::closed(files.clone()),
                 Outcome::Ended { step, checkpoint },
             );
-            return Ok((Self { files, log }, Found::Ended(outcome)));
+            let run = Self {
+                files,
+                log,
+                leftovers: Vec::new(),
+            };
+            return Ok((run, Found::Ended(outcome)));
         }
         // Who listens where the last one did knows that it is gone.
         if let Some(owner) = owner(&records).filter(|owner| owner != address) {
@@ -77,7 +84,13 @@ impl RunDir {
             .truncate(newest.map_or(0, |newest| newest + 1));
         recovered.reported = crate::segments::reported(&files, &records).await?;
         recovered.skips = crate::segments::skips(&files, &records, recovered.reported).await?;
-        Ok((Self { files, log }, Found::Open(recovered)))
+        let leftovers = leftovers(&files, &records).await?;
+        let run = Self {
+            files,
+            log,
+            leftovers,
+        };
+        Ok((run, Found::Open(recovered)))
     }
 }
 
@@ -183,6 +196,24 @@ pub fn quarantines(records: &[LogRecord]) -> Vec<Quarantine> {
 pub fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
     let kept = replayed(records).kept;
     kept.into_iter().map(|(name, _)| name).collect()
+}
+
+/// Retired checkpoints that have files still.
+async fn leftovers(
+    files: &Directory,
+    records: &[LogRecord],
+) -> Result<Vec<CheckpointName>, CoordinatorError> {
+    let folders = files.folders("checkpoints").await?;
+    let there = |name: &CheckpointName| {
+        let directory = name.directory();
+        let folder = directory.rsplit('/').next();
+        folders.iter().any(|there| folder == Some(there))
+    };
+    let retired = records.iter().filter_map(|record| match &record.fact {
+        Fact::CheckpointRetired { name } => Some(*name),
+        _ => None,
+    });
+    Ok(retired.filter(there).collect())
 }
 
 fn replayed(records: &[LogRecord]) -> Recovered {

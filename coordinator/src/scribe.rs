@@ -38,6 +38,9 @@ impl Scribe {
         mut actions: mpsc::Receiver<Action>,
         events: mpsc::Sender<Event>,
     ) -> Result<(), CoordinatorError> {
+        for name in std::mem::take(&mut self.run.leftovers) {
+            self.remove(name).await?;
+        }
         let mut looks = interval(LOOK_FOR_SUCCESSOR);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

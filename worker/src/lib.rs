@@ -13,6 +13,7 @@ mod state;
 mod step;
 pub mod storage;
 mod train;
+mod upload;
 
 pub use error::WorkerError;
 pub use exchange::Exchange;

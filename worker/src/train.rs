@@ -6,9 +6,9 @@ use crate::heal::heal;
 use crate::life::Finished;
 use crate::step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 use crate::storage::Storage;
+use crate::upload::{COMMIT_TIMEOUT, Upload};
 use crate::{TrainState, WorkerError};
 use std::sync::Arc;
-use std::thread::{Scope, ScopedJoinHandle};
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, RingConfig, RingListener, TcpRing};
 use twinspan_data::{
@@ -18,15 +18,12 @@ use twinspan_data::{
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
-use twinspan_session::{Boundary, Session};
+use twinspan_session::{Boundary, Commit, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
     CheckpointName, Directive, Index, Phase, Quarantine, Rank, RunConfig, ShardEntry, ShardId,
     Step, StepMetrics, StepReport, World,
 };
-
-/// Longest wait for a checkpoint's other parts once a rank's own are stored.
-const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 
 /// Longest wait for samples before a look whether the run has ended.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
@@ -35,7 +32,7 @@ const LISTEN_EVERY: Duration = Duration::from_millis(100);
 pub struct Run {
     config: RunConfig,
     clip: Clip,
-    storage: Storage,
+    storage: Arc<Storage>,
     index: Arc<Index>,
     tokenizer: Arc<Tokenizer>,
     listener: RingListener,
@@ -58,7 +55,7 @@ impl Run {
         let clip = Clip::new(model);
         let text = &clip.config.text;
         let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
-        let storage = Storage::open(&config.url())?;
+        let storage = Arc::new(Storage::open(&config.url())?);
         let index = serde_json::from_slice(&storage.read("index.json")?).map_err(|source| {
             WorkerError::CorruptFile {
                 url: storage.url_of("index.json"),
@@ -114,23 +111,21 @@ pub fn train(
     let exchange = Exchange::new(Box::new(ring), rows);
     let loading = loader_config(session, run, world, rank, state);
     let loader = Loader::start(loading.clone())?;
-    std::thread::scope(|scope| {
-        Loop {
-            session,
-            config,
-            clip,
-            storage,
-            world,
-            rank,
-            exchange,
-            loading,
-            loader,
-            boundary: Boundary::new(config),
-            upload: None,
-            bad_steps: Vec::new(),
-        }
-        .run(scope, state)
-    })
+    let looped = Loop {
+        session,
+        config,
+        clip,
+        storage,
+        world,
+        rank,
+        exchange,
+        loading,
+        loader,
+        boundary: Boundary::new(config),
+        upload: None,
+        bad_steps: Vec::new(),
+    };
+    looped.run(state)
 }
 
 /// Links this rank with its neighbours. The coordinator's word ends the connecting and whatever
@@ -150,11 +145,11 @@ fn connect(
 }
 
 /// The loop over steps of one generation.
-struct Loop<'r, 's> {
+struct Loop<'r> {
     session: &'r Session,
     config: &'r RunConfig,
     clip: &'r Clip,
-    storage: &'r Storage,
+    storage: &'r Arc<Storage>,
     world: &'r World,
     rank: Rank,
     exchange: Exchange,
@@ -162,17 +157,13 @@ struct Loop<'r, 's> {
     loading: LoaderConfig,
     loader: Loader,
     boundary: Boundary,
-    upload: Option<ScopedJoinHandle<'s, Result<(), WorkerError>>>,
+    upload: Option<Upload>,
     /// The last steps in a row whose numbers were not finite.
     bad_steps: Vec<Step>,
 }
 
-impl<'r: 's, 's> Loop<'r, 's> {
-    fn run(
-        mut self,
-        scope: &'s Scope<'s, '_>,
-        state: &mut TrainState,
-    ) -> Result<Ended, WorkerError> {
+impl Loop<'_> {
+    fn run(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
         let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
         let mut directive = self.world.directive;
         while state.step < self.config.train.steps {
@@ -187,7 +178,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
             self.session.commit(report);
             self.count_bad_steps(&outcome, state.step)?;
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
-                self.carry_out(scope, due, state)?;
+                self.carry_out(due, state)?;
                 if due.stop {
                     return self.finish(state.step);
                 }
@@ -198,7 +189,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
                 }
             }
         }
-        self.last_order(scope, state, directive)
+        self.last_order(state, directive)
     }
 
     /// Takes a step; one whose numbers are not finite is tried once more, as what made them so may
@@ -298,15 +289,10 @@ impl<'r: 's, 's> Loop<'r, 's> {
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank
     /// stands at the last step and waits for the order.
-    fn last_order(
-        mut self,
-        scope: &'s Scope<'s, '_>,
-        state: &TrainState,
-        mut seen: Directive,
-    ) -> Result<Ended, WorkerError> {
+    fn last_order(mut self, state: &TrainState, mut seen: Directive) -> Result<Ended, WorkerError> {
         loop {
             if let Some(due) = self.boundary.due(seen, state.step) {
-                self.carry_out(scope, due, state)?;
+                self.carry_out(due, state)?;
                 if due.stop {
                     return self.finish(state.step);
                 }
@@ -319,12 +305,7 @@ impl<'r: 's, 's> Loop<'r, 's> {
         }
     }
 
-    fn carry_out(
-        &mut self,
-        scope: &'s Scope<'s, '_>,
-        directive: Directive,
-        state: &TrainState,
-    ) -> Result<(), WorkerError> {
+    fn carry_out(&mut self, directive: Directive, state: &TrainState) -> Result<(), WorkerError> {
         let Some(order) = directive.checkpoint else {
             return Ok(());
         };
@@ -335,23 +316,19 @@ impl<'r: 's, 's> Loop<'r, 's> {
             attempt: order.attempt,
         };
         let snapshot = Snapshot::take(self.clip, state, self.rank, self.world.size());
-        let cursors = state.cursors.clone();
-        let (session, storage) = (self.session, self.storage);
-        self.upload = Some(scope.spawn(move || {
-            let parts = snapshot.store(storage, name)?;
-            session.commit_checkpoint(name, directive.stop, &parts, &cursors, COMMIT_TIMEOUT)?;
-            Ok(())
-        }));
+        let commit = Commit {
+            generation: self.world.generation,
+            name,
+            stop: directive.stop,
+            cursors: state.cursors.clone(),
+        };
+        let (committer, storage) = (self.session.committer(), Arc::clone(self.storage));
+        self.upload = Some(Upload::start(snapshot, commit, storage, committer));
         Ok(())
     }
 
     fn finish_upload(&mut self) -> Result<(), WorkerError> {
-        let Some(upload) = self.upload.take() else {
-            return Ok(());
-        };
-        upload
-            .join()
-            .unwrap_or_else(|_| Err(WorkerError::Upload("its thread panicked".to_owned())))
+        self.upload.take().map_or(Ok(()), Upload::finish)
     }
 
     fn finish(mut self, step: Step) -> Result<Ended, WorkerError> {

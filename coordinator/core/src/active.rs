@@ -91,15 +91,27 @@ impl Run {
         };
         Some(match outcome {
             Outcome::Ended { step, .. } => at_last_step(*step),
-            Outcome::Stopped { step, .. } => Ended {
-                failed: false,
-                reason: format!("stopped at step {step}; start the run again to go on"),
-            },
+            Outcome::Stopped { step, .. } => stopped(*step),
             Outcome::Failed { reason } => Ended {
                 failed: true,
                 reason: reason.clone(),
             },
         })
+    }
+}
+
+/// The end of a run in good order.
+pub(crate) fn stopped_at(step: Step, last: Step) -> Ended {
+    match step >= last {
+        true => at_last_step(step),
+        false => stopped(step),
+    }
+}
+
+fn stopped(step: Step) -> Ended {
+    Ended {
+        failed: false,
+        reason: format!("stopped at step {step}; start the run again to go on"),
     }
 }
 

@@ -79,7 +79,7 @@ impl Core {
             lineage,
             entropy: Entropy::new(entropy),
             now,
-            watch: Watch::new(config.heartbeat_timeout, now),
+            watch: Watch::new(config.heartbeat_timeout, config.lease_ahead, now),
             roster: Roster::new(term, config.max_workers),
             pairs: Pairs::default(),
             progress: Progress::from(reported),
@@ -164,7 +164,8 @@ impl Core {
                     }
                 }
                 Stage::Leaving { step, deadline } => {
-                    let gone = self.roster.nobody_is_here() || self.now >= deadline;
+                    let generation = active.world.generation;
+                    let gone = self.roster.all_have_gone(generation) || self.now >= deadline;
                     if gone && self.writes == 0 {
                         self.all_have_left(step);
                     }

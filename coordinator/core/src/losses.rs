@@ -6,7 +6,7 @@ use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use twinspan_types::{Phase, WorkerId};
+use twinspan_types::{Directive, Phase, WorkerId};
 
 impl Core {
     /// Whoever was silent too long is lost, and so is a rank that holds the others up.
@@ -48,7 +48,9 @@ impl Core {
             let waits = worker.phase == Phase::Collective
                 && last.is_some_and(|last| worker.collective_sequence >= last);
             let limit = self.limit_of(worker.phase).filter(|_| !waits)?;
-            (self.now.saturating_sub(worker.moved) > limit).then_some((seat, limit, worker.moved))
+            // By its own words: silence is another matter.
+            let still = worker.heard.saturating_sub(worker.moved);
+            (still > limit).then_some((seat, limit, worker.moved))
         });
         let longest = late.by_ref().min_by_key(|(_, _, moved)| *moved);
         longest.map(|(seat, limit, _)| (seat, limit))
@@ -138,6 +140,12 @@ impl Core {
         if !free || active.directive.reform && (saved || !all_drain) {
             return;
         }
+        let at_the_end = self.watch.highest() >= self.config.total_steps;
+        if at_the_end && !active.directive.stop {
+            // An order that was given too late for its step: nothing but the last one is left.
+            let last = self.orders.stop_now(self.entropy.attempt());
+            return self.order(last);
+        }
         let window = self.config.join_window;
         let waited = |since: Duration| self.now >= since + window;
         let drains = members().any(|(_, worker)| worker.draining.is_some_and(waited));
@@ -160,8 +168,13 @@ impl Core {
             }
             _ => return,
         };
+        self.order(order);
+    }
+
+    /// Puts an order in force.
+    fn order(&mut self, directive: Directive) {
         if let Run::Active(active) = &mut self.run {
-            active.directive = order;
+            active.directive = directive;
         }
     }
 }

@@ -1,6 +1,6 @@
 //! How each request is answered.
 
-use crate::active::{Run, Stage};
+use crate::active::{Run, Stage, stopped_at};
 use crate::core::Core;
 use crate::message::{Action, Request, Response};
 use crate::quarantine::Known;
@@ -33,6 +33,7 @@ impl Core {
     }
 
     fn join(&mut self, join: Join) -> Result<Response, ServiceError> {
+        self.watch.reached(self.now);
         if let Some(joined) = self.roster.rejoin(join.nonce, self.lineage.highest()) {
             return Ok(Response::Joined(joined));
         }
@@ -61,6 +62,14 @@ impl Core {
         }
         let place = self.roster.worker(seat).place;
         let member_of = place.map(|(generation, _)| generation).unwrap_or_default();
+        if let Run::Active(active) = &self.run
+            && let Stage::Leaving { step, .. } = active.stage
+            && member_of != active.world.generation
+        {
+            // No other generation will be formed.
+            let ended = stopped_at(step, self.config.total_steps);
+            return Ok(Response::World(WorldState::Ended(ended)));
+        }
         let pending = WorldState::Pending {
             joined: self.roster.joined(),
             wanted: self.config.workers,

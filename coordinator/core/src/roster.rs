@@ -259,6 +259,12 @@ impl Roster {
         self.lost.insert(worker.id, worker.losses + 1);
     }
 
+    /// Whether the members of a generation have all left.
+    pub(crate) fn all_have_gone(&self, generation: Generation) -> bool {
+        self.members_of(generation)
+            .all(|(_, member)| member.presence == Presence::Gone)
+    }
+
     pub(crate) fn nobody_is_here(&self) -> bool {
         self.workers
             .iter()

@@ -16,8 +16,10 @@ pub(crate) struct Watch {
     highest: Step,
     /// When the highest step last rose.
     rose: Duration,
-    /// Since when everybody has been silent: then the fault may be on this side.
-    all_silent_since: Option<Duration>,
+    /// Until when it counts for nothing that everybody is silent: the fault may be on this side.
+    all_silent_until: Option<Duration>,
+    /// How long workers can go on without a word.
+    patience: Duration,
 }
 
 /// Who is lost.
@@ -30,14 +32,17 @@ pub(crate) enum Lost {
 }
 
 impl Watch {
-    pub(crate) fn new(timeout: Duration, now: Duration) -> Self {
+    /// Silence of one of several workers for `timeout` means that it is lost; silence of all, for as
+    /// long as they can go on without a word, that they all are.
+    pub(crate) fn new(timeout: Duration, lease_ahead: Duration, now: Duration) -> Self {
         Self {
             timeout,
+            patience: lease_ahead.max(timeout),
             called: now,
             trusted_from: now,
             highest: Step(0),
             rose: now,
-            all_silent_since: None,
+            all_silent_until: None,
         }
     }
 
@@ -60,6 +65,11 @@ impl Watch {
         (self.highest, self.rose) = (start, now);
     }
 
+    /// The highest step that any rank has committed.
+    pub(crate) fn highest(&self) -> Step {
+        self.highest
+    }
+
     /// A rank has committed this step; whether it is the highest so far.
     pub(crate) fn stepped(&mut self, now: Duration, step: Step) -> bool {
         let rises = step > self.highest;
@@ -76,7 +86,7 @@ impl Watch {
             .workers()
             .filter(|(_, worker)| silence(worker.heard) > self.timeout);
         let all = silent.clone().count() == roster.workers().count();
-        if !all && self.all_silent_since.take().is_some() {
+        if !all && self.all_silent_until.take().is_some() {
             // This side was cut off and hears the first of them again: the others get their time.
             self.trusted_from = now + self.timeout;
         }
@@ -87,7 +97,14 @@ impl Watch {
         if !all {
             return Some(Lost::One(longest));
         }
-        let since = *self.all_silent_since.get_or_insert(now);
-        (silence(since) >= self.timeout).then_some(Lost::All)
+        let until = *self.all_silent_until.get_or_insert(now + self.patience);
+        (now >= until).then_some(Lost::All)
+    }
+
+    /// Somebody new was heard: this side can be reached, and who stays silent now is lost.
+    pub(crate) fn reached(&mut self, now: Duration) {
+        if let Some(until) = &mut self.all_silent_until {
+            *until = (*until).min(now + self.timeout);
+        }
     }
 }

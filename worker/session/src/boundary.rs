@@ -27,13 +27,18 @@ impl Boundary {
     /// An order that comes after its step waits for the next multiple of
     /// `checkpoint.every_steps`, so that checkpoints stand at multiples however fast the steps
     /// are; an order to stop, to reform, or for a checkpoint that time has made due waits for
-    /// nothing.
+    /// nothing. At the last step nothing but the run's last checkpoint is written.
     pub fn due(&mut self, directive: Directive, step: Step) -> Option<Directive> {
         let fresh = self.done.is_none_or(|done| done < directive.precedence());
-        let regular = step.0.is_multiple_of(self.every) || step >= self.last;
+        let last = step >= self.last;
+        let regular = step.0.is_multiple_of(self.every);
         let timed = directive.checkpoint.is_some_and(|order| order.timed);
         let at_once = timed || directive.stop || directive.reform;
-        if !fresh || step < directive.at_step || !(regular || at_once) {
+        let due = match last {
+            true => directive.stop || directive.reform,
+            false => regular || at_once,
+        };
+        if !fresh || step < directive.at_step || !due {
             return None;
         }
         self.done = Some(directive.precedence());
@@ -74,14 +79,19 @@ mod tests {
     }
 
     #[test]
-    fn an_order_that_comes_late_waits_for_the_next_multiple_or_the_last_step() {
+    fn an_order_that_comes_late_waits_for_the_next_multiple_and_is_void_at_the_last_step() {
         let mut boundary = boundary();
         let order = directive(1, 20);
         let steps = [23, 29, 30].map(|step| boundary.due(order, Step(step)));
         assert_eq!(steps, [None, None, Some(order)]);
         let order = directive(2, 90);
         let steps = [91, 94, 95].map(|step| boundary.due(order, Step(step)));
-        assert_eq!(steps, [None, None, Some(order)]);
+        assert_eq!(steps, [None, None, None]);
+        let last = Directive {
+            stop: true,
+            ..directive(3, 0)
+        };
+        assert_eq!(boundary.due(last, Step(95)), Some(last));
     }
 
     #[test]

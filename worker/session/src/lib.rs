@@ -14,7 +14,7 @@ mod vote;
 
 pub use boundary::Boundary;
 pub use error::SessionError;
-pub use membership::{Membership, Outcome, SessionConfig};
-pub use session::{Drain, Session};
-pub use shared::{Ended, Outbox, Shared};
+pub use membership::{Commit, Membership, Outcome, SessionConfig};
+pub use session::{Committer, Drain, Session};
+pub use shared::{Ended, Outbox, Sequence, Shared};
 pub use vote::{Tally, Vote, VoteError};

@@ -16,8 +16,8 @@ use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_proto::v1::get_world_response::State;
 use twinspan_types::{
-    CheckpointName, Cursor, Directive, GenerationFault, Nonce, Part, Quarantine, Rank, RunConfig,
-    Stamp, Step, WorkerId, World,
+    CheckpointName, Cursor, Directive, Generation, GenerationFault, Nonce, Part, Quarantine, Rank,
+    RunConfig, Stamp, Step, WorkerId, World,
 };
 
 pub(crate) type Client = CoordinatorClient<Channel>;
@@ -54,6 +54,19 @@ pub enum Outcome {
         /// Why.
         reason: String,
     },
+}
+
+/// A checkpoint that a rank has a part in.
+#[derive(Debug, Clone)]
+pub struct Commit {
+    /// The generation that writes it.
+    pub generation: Generation,
+    /// Its step and attempt.
+    pub name: CheckpointName,
+    /// Whether all ranks leave the run after it.
+    pub stop: bool,
+    /// Every stream's position at the step, by stream.
+    pub cursors: Vec<Cursor>,
 }
 
 /// What the coordinator knows this worker by.
@@ -267,6 +280,17 @@ impl Membership {
         Ok(())
     }
 
+    /// That a generation is the present one, and not over.
+    fn check_generation(&self, generation: Generation) -> Result<(), SessionError> {
+        match self.shared.generation() == generation.0 {
+            true => self.check(),
+            false => Err(SessionError::Superseded {
+                call: "ReportParts",
+                reason: format!("generation {generation} is over"),
+            }),
+        }
+    }
+
     /// That a wait goes on: neither the run nor the present generation is over.
     ///
     /// # Errors
@@ -305,28 +329,35 @@ impl Membership {
         Err(self.unreachable("Report", timeout, "no further directive".to_owned()))
     }
 
-    /// Reports this rank's stored parts of a checkpoint until the coordinator has committed it;
-    /// `stop` says whether all ranks leave the run after it.
+    /// Reports this rank's stored parts of a checkpoint until the coordinator has committed it.
     ///
     /// # Errors
     /// The other ranks' parts did not come within `timeout`, the run ended, or the coordinator is
     /// out of reach.
     pub async fn commit_checkpoint(
         &self,
-        name: CheckpointName,
-        stop: bool,
+        commit: &Commit,
         parts: &[Part],
-        cursors: &[Cursor],
         timeout: Duration,
     ) -> Result<(), SessionError> {
+        let Commit {
+            generation,
+            name,
+            stop,
+            cursors,
+        } = commit;
         let start = Instant::now();
         loop {
             let response = self.ask("ReportParts", |mut client, fence| {
                 let request = v1::ReportPartsRequest {
-                    fence: Some(fence),
+                    // Another generation's parts are not these.
+                    fence: Some(v1::Fence {
+                        generation: generation.0,
+                        ..fence
+                    }),
                     step: name.step.0,
                     attempt: name.attempt.0,
-                    stop,
+                    stop: *stop,
                     parts: parts.iter().cloned().map(Into::into).collect(),
                     cursors: cursors.iter().copied().map(Into::into).collect(),
                 };
@@ -335,7 +366,7 @@ impl Membership {
             if response.await?.committed {
                 return Ok(());
             }
-            self.check()?;
+            self.check_generation(*generation)?;
             if start.elapsed() > timeout {
                 let last = format!("checkpoint {name} was not committed");
                 return Err(self.unreachable("ReportParts", timeout, last));

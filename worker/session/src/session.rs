@@ -1,17 +1,17 @@
 //! The session's handle: what the training thread calls.
 
 use crate::SessionError;
-use crate::membership::{Membership, Outcome, SessionConfig};
+use crate::membership::{Commit, Membership, Outcome, SessionConfig};
 use crate::shared::Ended;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 use twinspan_types::{
-    CheckpointName, Cursor, Directive, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp,
-    Step, StepReport, WorkerId, World,
+    Directive, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp, Step, StepReport,
+    WorkerId, World,
 };
 
 /// Longest time of one attempt to connect.
@@ -154,7 +154,7 @@ impl Session {
     /// The highest step that this rank may read its lanes for.
     #[must_use]
     pub fn lease(&self) -> watch::Receiver<Step> {
-        self.membership.shared.lease.subscribe()
+        self.membership.shared.lease()
     }
 
     /// As [`Membership::wait_for_directive`].
@@ -170,23 +170,13 @@ impl Session {
         self.runtime.block_on(waiting)
     }
 
-    /// As [`Membership::commit_checkpoint`].
-    ///
-    /// # Errors
-    /// The other ranks' parts did not come within `timeout`, the run ended, or the coordinator is
-    /// out of reach.
-    pub fn commit_checkpoint(
-        &self,
-        name: CheckpointName,
-        stop: bool,
-        parts: &[Part],
-        cursors: &[Cursor],
-        timeout: Duration,
-    ) -> Result<(), SessionError> {
-        let committing = self
-            .membership
-            .commit_checkpoint(name, stop, parts, cursors, timeout);
-        self.runtime.block_on(committing)
+    /// The means to commit checkpoints from another thread.
+    #[must_use]
+    pub fn committer(&self) -> Committer {
+        Committer {
+            membership: Arc::clone(&self.membership),
+            runtime: self.runtime.handle().clone(),
+        }
     }
 
     /// As [`Membership::quarantine`].
@@ -209,6 +199,29 @@ impl Session {
         }
         self.heartbeat.abort();
         self.runtime.block_on(self.membership.leave(outcome))
+    }
+}
+
+/// Commits checkpoints.
+pub struct Committer {
+    membership: Arc<Membership>,
+    runtime: Handle,
+}
+
+impl Committer {
+    /// As [`Membership::commit_checkpoint`].
+    ///
+    /// # Errors
+    /// The other ranks' parts did not come within `timeout`, the run or the generation is over, or
+    /// the coordinator is out of reach.
+    pub fn commit(
+        &self,
+        commit: &Commit,
+        parts: &[Part],
+        timeout: Duration,
+    ) -> Result<(), SessionError> {
+        let committing = self.membership.commit_checkpoint(commit, parts, timeout);
+        self.runtime.block_on(committing)
     }
 }
 

@@ -29,7 +29,7 @@ pub(crate) struct Inbox {
 type OnAbort = Box<dyn Fn(&str) + Send>;
 
 /// Tells the number of the collective that the rank is in.
-type Sequence = Box<dyn Fn() -> u64 + Send>;
+pub type Sequence = Box<dyn Fn() -> u64 + Send>;
 
 /// The board between the training thread and the heartbeat.
 #[derive(Default)]
@@ -102,7 +102,8 @@ impl Shared {
         self.generation.load(Ordering::Acquire)
     }
 
-    pub(crate) fn set_collective(&self, sequence: Sequence) {
+    /// Lets heartbeats carry the number of the collective that the rank is in.
+    pub fn set_collective(&self, sequence: Sequence) {
         *lock(&self.collective) = Some(sequence);
     }
 
@@ -180,12 +181,13 @@ impl Shared {
     }
 
     /// This worker is to leave at the next boundary.
-    pub(crate) fn drain(&self) {
+    pub fn drain(&self) {
         self.draining.store(true, Ordering::Release);
         self.wake.notify_one();
     }
 
-    pub(crate) fn is_draining(&self) -> bool {
+    /// Whether it is to leave at the next boundary.
+    pub fn is_draining(&self) -> bool {
         self.draining.load(Ordering::Acquire)
     }
 
@@ -213,6 +215,12 @@ impl Shared {
 
     pub(crate) fn delivers(&self) -> bool {
         self.delivers.load(Ordering::Acquire)
+    }
+
+    /// The highest step that this rank may read its lanes for.
+    #[must_use]
+    pub fn lease(&self) -> watch::Receiver<Step> {
+        self.lease.subscribe()
     }
 
     /// Whether half of what was granted is used up, as far as the rank can tell.

@@ -259,7 +259,7 @@ fn skips_of_steps_that_are_redone_are_recorded_again() {
     let request = crew.workers[0].report_request(1, vec![report.clone()]);
     crew.rig.ask(request).unwrap();
     // Rank 1 is lost with everybody's state of step 1: the run begins again.
-    crew.rig.pass(TIMEOUT * 4);
+    crew.rig.pass(TIMEOUT * 2 + crew.rig.config.lease_ahead);
     for nonce in [7, 8] {
         crew.workers[nonce - 7] = Worker::new(nonce as u64);
         crew.workers[nonce - 7].join(&mut crew.rig).unwrap();
@@ -388,18 +388,61 @@ fn silence_does_not_matter_while_the_step_rises() {
 }
 
 #[test]
-fn when_all_are_silent_one_more_timeout_passes() {
+fn when_all_are_silent_they_have_the_time_of_their_leases() {
     let mut crew = Crew::at_work(2, 100, 50);
-    crew.rig.pass(TIMEOUT + TIMEOUT / 2);
+    let leases = crew.rig.config.lease_ahead;
+    crew.rig.pass(TIMEOUT / 2 + leases);
     assert!(!crew.report(0, 0, Vec::new()).superseded);
     assert!(!crew.report(1, 0, Vec::new()).superseded);
-    crew.rig.pass(TIMEOUT * 2 + TIMEOUT);
+    crew.rig.pass(TIMEOUT * 2 + leases);
     assert!(
         crew.rig.told[0].contains("no word from any worker"),
         "{:?}",
         crew.rig.told
     );
     assert_eq!(crew.rig.core.status().ranks, []);
+}
+
+#[test]
+fn whoever_is_new_shows_that_the_silence_of_all_is_not_on_this_side() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    crew.rig.pass(TIMEOUT * 2);
+    let mut joiner = Worker::new(9);
+    assert!(matches!(
+        joiner.join(&mut crew.rig),
+        Err(ServiceError::Full { .. })
+    ));
+    crew.rig.pass(TIMEOUT / 2);
+    assert!(crew.rig.told.is_empty(), "{:?}", crew.rig.told);
+    crew.rig.pass(TIMEOUT);
+    joiner.join(&mut crew.rig).unwrap();
+    crew.rig.complete_writes();
+    assert!(matches!(
+        joiner.get_world(&mut crew.rig),
+        Ok(WorldState::Formed(_))
+    ));
+}
+
+#[test]
+fn who_waits_for_a_generation_while_the_last_one_leaves_is_told_of_the_end() {
+    let mut settings = config(2, 10, 5);
+    settings.workers = WorldSize(1);
+    settings.join_window = Duration::from_secs(60);
+    let mut crew = Crew::with(settings);
+    let order = crew.step(1, 5);
+    crew.checkpoint(5, order);
+    let mut joiner = Worker::new(9);
+    joiner.join(&mut crew.rig).unwrap();
+    let order = crew.step(6, 10);
+    crew.checkpoint(10, order);
+    let state = joiner.get_world(&mut crew.rig).unwrap();
+    assert!(matches!(state, WorldState::Ended(ended) if !ended.failed));
+    crew.leave(0, LeaveOutcome::Done);
+    crew.rig.complete_writes();
+    assert!(matches!(
+        crew.rig.outcome,
+        Some(Outcome::Ended { step: Step(10), .. })
+    ));
 }
 
 #[test]

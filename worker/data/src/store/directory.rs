@@ -6,7 +6,7 @@ use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
 use object_store::path::Path;
 use object_store::{
-    Error, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
+    Error, ListResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
 };
 use std::sync::Arc;
 
@@ -199,17 +199,34 @@ impl Directory {
     /// # Errors
     /// When the store fails.
     pub async fn list(&self, directory: &str) -> Result<Vec<String>, StoreError> {
+        let objects = self.listing(directory).await?;
+        let objects = objects.map(|listed| listed.objects).unwrap_or_default();
+        let paths = objects.iter().map(|object| &object.location);
+        Ok(file_names(paths))
+    }
+
+    /// The names of the folders directly in one of its folders, sorted.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn folders(&self, directory: &str) -> Result<Vec<String>, StoreError> {
+        let listed = self.listing(directory).await?;
+        let prefixes = listed.map(|listed| listed.common_prefixes);
+        Ok(file_names(&prefixes.unwrap_or_default()))
+    }
+
+    async fn listing(&self, directory: &str) -> Result<Option<ListResult>, StoreError> {
         let prefix = self.path(directory);
         let listing = || async { self.store.list_with_delimiter(Some(&prefix)).await };
-        let listed = present(retried(&self.url_of(directory), listing).await)?;
-        let objects = listed.map(|listed| listed.objects).unwrap_or_default();
-        let names = objects
-            .iter()
-            .filter_map(|object| object.location.filename());
-        let mut names: Vec<String> = names.map(str::to_owned).collect();
-        names.sort();
-        Ok(names)
+        present(retried(&self.url_of(directory), listing).await)
     }
+}
+
+fn file_names<'p>(paths: impl IntoIterator<Item = &'p Path>) -> Vec<String> {
+    let names = paths.into_iter().filter_map(Path::filename);
+    let mut names: Vec<String> = names.map(str::to_owned).collect();
+    names.sort();
+    names
 }
 
 #[cfg(test)]
