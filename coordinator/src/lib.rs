@@ -104,7 +104,8 @@ impl Place<TcpIncoming> {
         Ok(Self {
             files: Directory::open(&Stores::default(), &config.url())?,
             address: advertised.unwrap_or_else(|| address.to_string()),
-            incoming: TcpIncoming::from(listener),
+            // An answer goes out at once, though what came before it is not acknowledged yet.
+            incoming: TcpIncoming::from(listener).with_nodelay(Some(true)),
             probe: takeover::over_tcp(),
         })
     }

@@ -1,7 +1,8 @@
 //! The contract between workers, operators and the coordinator: generated code, the conversion
-//! between wire and vocabulary, and the mapping of errors to gRPC statuses.
+//! between wire and vocabulary, the mapping of errors to gRPC statuses, and how often is asked.
 
 pub mod convert;
+pub mod poll;
 pub mod status;
 
 /// The generated messages, client and server of `twinspan.v1`.

@@ -1,6 +1,7 @@
 //! A small run in a directory of its own.
 
 use serde_json::Value;
+use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -74,6 +75,17 @@ impl Workspace {
         assert!(output.status.success(), "train failed: {errors}");
         serde_json::from_slice(&output.stdout)
             .unwrap_or_else(|_| panic!("no JSON result: {errors}"))
+    }
+
+    /// Takes another workspace's run over, as it is.
+    pub fn copy_run(&self, other: &Self) {
+        std::fs::create_dir(self.dir.join("runs")).expect("a folder");
+        let copied = Command::new("cp")
+            .arg("-r")
+            .arg(other.run_dir())
+            .arg(self.run_dir())
+            .status();
+        assert!(copied.expect("cp").success());
     }
 
     /// The run has the undisturbed one's samples at every step, its losses for the first 20 steps,
@@ -286,6 +298,11 @@ pub fn processes_of(front: u32, subcommand: &str) -> Vec<u32> {
         words.any(|word| word == subcommand.as_bytes())
     };
     descendants(front).into_iter().filter(runs).collect()
+}
+
+/// Prints a figure past the test runner, which keeps what passing tests print.
+pub fn say(text: &str) {
+    let _ = writeln!(std::io::stderr(), "{text}");
 }
 
 /// Sends a signal to a process.

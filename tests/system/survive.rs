@@ -1,10 +1,11 @@
 //! A run goes on when its workers are killed or frozen.
 
-use crate::support::{Workspace, bounded_output, process_of, processes_of, signal};
+use crate::support::{Workspace, bounded_output, process_of, processes_of, say, signal};
 use rustix::process::Signal;
 use serde_json::Value;
 use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
+use std::time::Instant;
 
 const STEPS: u64 = 900;
 
@@ -13,41 +14,113 @@ fn four_workers(run: String) -> String {
     run.replace("workers: 2", "workers: 4")
 }
 
-/// The run ends in good order after another generation, as the undisturbed one does.
-fn ends_with_the_samples_of(undisturbed: &Workspace, workspace: &Workspace, front: Child) {
-    let output = bounded_output(front);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert!(errors.contains("go on from step"), "{errors}");
-    workspace.assert_same_as(undisturbed);
+/// Kills a worker of a run, and waits until the others have gone on without it.
+fn kill_a_worker(workspace: &Workspace, front: u32, draw: usize) -> u32 {
+    let generations = workspace.records("world_formed");
+    let all = processes_of(front, "worker");
+    let victim = all[draw % all.len()];
+    signal(victim, Signal::KILL);
+    workspace.wait_for_records("world_formed", generations + 1);
+    victim
 }
 
-#[test]
-fn killed_workers_are_replaced_and_no_sample_is_lost_or_double() {
-    let undisturbed = Workspace::new(STEPS, |run| run);
-    undisturbed.train(&["--no-eval"]);
+/// Kills the coordinator of a run, and waits until another has taken its place.
+fn kill_the_coordinator(workspace: &Workspace, front: u32) {
+    let terms = workspace.records("term_opened");
+    signal(process_of(front, "coordinator"), Signal::KILL);
+    workspace.wait_for_records("term_opened", terms + 1);
+}
 
-    let workspace = Workspace::new(STEPS, four_workers);
-    let front = workspace.start(&["--no-eval"]);
-    workspace.wait_for_checkpoint_after(None);
-    let mut untouched = processes_of(front.id(), "worker");
-    for victim in 0..3 {
-        let generations = workspace.records("world_formed");
-        let all = processes_of(front.id(), "worker");
-        let victim = all[victim % all.len()];
+/// Means of the loss over windows of this many steps are compared.
+const WINDOW: usize = 50;
+
+fn losses(workspace: &Workspace, after: u64) -> Vec<f64> {
+    let losses = workspace.metric("train/loss").into_iter();
+    let losses = losses.filter(|(step, _)| *step > after);
+    losses
+        .map(|(_, loss)| loss.as_f64().expect("a loss"))
+        .collect()
+}
+
+fn means(losses: &[f64]) -> Vec<f64> {
+    let windows = losses.chunks_exact(WINDOW);
+    windows
+        .map(|window| window.iter().sum::<f64>() / WINDOW as f64)
+        .collect()
+}
+
+/// One run from one checkpoint, calm with one to four workers, and with four of which five are
+/// killed, and two coordinators.
+#[test]
+fn five_killed_workers_and_two_killed_coordinators_change_nothing_but_the_order_of_sums() {
+    let begun = Workspace::new(STEPS, four_workers);
+    let front = begun.start(&["--no-eval"]);
+    begun.wait_for_checkpoint_after(Some(50));
+    signal(front.id(), Signal::INT);
+    assert!(bounded_output(front).status.success());
+    let common = begun.newest_checkpoint().expect("a checkpoint");
+
+    let goes_on = |workers: &str| {
+        let calm = Workspace::new(STEPS, four_workers);
+        calm.copy_run(&begun);
+        calm.train(&["--no-eval", "--workers", workers]);
+        calm
+    };
+    let calm = ["1", "2", "3", "4"].map(goes_on);
+
+    let disturbed = Workspace::new(STEPS, four_workers);
+    disturbed.copy_run(&begun);
+    let generations = disturbed.records("world_formed");
+    let front = disturbed.start(&["--no-eval"]);
+    let pid = front.id();
+    disturbed.wait_for_records("world_formed", generations + 1);
+    let mut untouched = processes_of(pid, "worker");
+    for (round, draw) in [2, 0, 3, 1, 0].into_iter().enumerate() {
+        let victim = kill_a_worker(&disturbed, pid, draw);
         untouched.retain(|pid| *pid != victim);
-        signal(victim, Signal::KILL);
-        // Without it, and with the one that takes its place.
-        workspace.wait_for_records("world_formed", generations + 1);
-        let step = workspace.newest_checkpoint();
-        workspace.wait_for_checkpoint_after(step);
+        // The first one dies within the first steps after the checkpoint.
+        let step = disturbed.newest_checkpoint();
+        disturbed.wait_for_checkpoint_after(step);
+        if round % 2 == 1 {
+            kill_the_coordinator(&disturbed, pid);
+            disturbed.wait_for_checkpoint_after(disturbed.newest_checkpoint());
+        }
     }
-    let still_there = processes_of(front.id(), "worker");
+    let still_there = processes_of(pid, "worker");
     assert!(
         untouched.iter().all(|pid| still_there.contains(pid)),
         "a healthy worker was restarted"
     );
-    ends_with_the_samples_of(&undisturbed, &workspace, front);
+    let output = bounded_output(front);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{errors}");
+    let times = errors.lines().filter(|line| line.contains(" s after "));
+    times.for_each(say);
+
+    let [.., four] = &calm;
+    assert_eq!(disturbed.metric("sample_hash"), four.metric("sample_hash"));
+    let (report, whole) = disturbed.audit("runs/toy");
+    assert!(whole, "{report}");
+    let calm = calm.each_ref().map(|calm| losses(calm, common));
+    let disturbed = losses(&disturbed, common);
+    for (step, (loss, calm)) in disturbed.iter().zip(&calm[3]).take(20).enumerate() {
+        assert!(
+            (loss - calm).abs() < 1e-4,
+            "step {step} on: {loss} and {calm}"
+        );
+    }
+    let calm = calm.each_ref().map(|losses| means(losses));
+    for (window, mean) in means(&disturbed).into_iter().enumerate() {
+        let of_calm = calm.iter().map(|means| means[window]);
+        let least = of_calm.clone().fold(f64::INFINITY, f64::min);
+        let most = of_calm.fold(f64::NEG_INFINITY, f64::max);
+        // Five curves: the fifth may be outside the other four by as much as they differ.
+        let spread = (most - least).max(1e-4);
+        assert!(
+            (least - spread..=most + spread).contains(&mean),
+            "window {window}: {mean} is not within {least} and {most}"
+        );
+    }
 }
 
 #[test]
@@ -57,7 +130,15 @@ fn a_frozen_worker_is_given_up_and_comes_back_when_it_wakes() {
     workspace.wait_for_checkpoint_after(None);
     let frozen = processes_of(front.id(), "worker")[1];
     signal(frozen, Signal::STOP);
+    let stopped = Instant::now();
     workspace.wait_for_records("world_formed", 2);
+    let step = workspace.newest_checkpoint();
+    workspace.wait_for_checkpoint_after(step);
+    say(&format!(
+        "the others had taken up to 20 further steps {:.2} s after a worker froze \
+         (heartbeat_timeout 2 s)",
+        stopped.elapsed().as_secs_f64()
+    ));
     signal(frozen, Signal::CONT);
     workspace.wait_for_records("world_formed", 3);
     let output = bounded_output(front);

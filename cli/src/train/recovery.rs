@@ -13,8 +13,10 @@ const LOOK: Duration = Duration::from_millis(200);
 /// it: workers report a tenth of `cluster.heartbeat_timeout` apart.
 #[derive(Debug, Default)]
 pub struct Recovery {
-    /// The generation at the last look.
-    generation: u64,
+    /// Term and generation at the last look.
+    lifetime: (u64, u64),
+    /// The step at the last look.
+    step: u64,
     waiting: Vec<Ended>,
 }
 
@@ -22,8 +24,10 @@ pub struct Recovery {
 struct Ended {
     who: String,
     at: Instant,
-    /// The last generation that it can have been needed in.
-    generation: u64,
+    /// The last term and generation that it can have been needed in.
+    lifetime: (u64, u64),
+    /// The last step that it is known to have had a part in.
+    step: u64,
 }
 
 impl Recovery {
@@ -32,16 +36,20 @@ impl Recovery {
         self.waiting.push(Ended {
             who: who.to_owned(),
             at: now,
-            generation: self.generation,
+            lifetime: self.lifetime,
+            step: self.step,
         });
     }
 
-    /// The run as it is now. Steps of the generation that the process ended in say nothing: they
-    /// may have been made before. Gives a line for each end that the run has got over.
+    /// The run as it is now. Steps of the generation that a worker ended in say nothing, as they may
+    /// have been made before; a generation goes on under another coordinator, whose term is higher.
+    /// Gives a line for each end that the run has got over.
     pub fn looked(&mut self, look: &GetStatusResponse, now: Instant) -> Vec<String> {
-        self.generation = look.generation;
-        let steps = look.step > look.start_step;
-        let over = |ended: &mut Ended| steps && look.generation > ended.generation;
+        let lifetime = (look.term, look.generation);
+        (self.lifetime, self.step) = (lifetime, look.step);
+        let over = |ended: &mut Ended| {
+            lifetime > ended.lifetime && look.step > ended.step.max(look.start_step)
+        };
         let over = self.waiting.extract_if(.., over);
         let lines = over.map(|Ended { who, at, .. }| {
             let seconds = now.duration_since(at).as_secs_f64();
@@ -88,8 +96,13 @@ mod tests {
             recovery.looked(&look(2, 42, 43), after(610)),
             ["step 43 came 0.61 s after worker 2 ended"]
         );
+        let goes_on = |step| GetStatusResponse {
+            term: 2,
+            ..look(2, 42, step)
+        };
+        assert!(recovery.looked(&goes_on(42), after(800)).is_empty());
         assert_eq!(
-            recovery.looked(&look(3, 43, 45), after(910)),
+            recovery.looked(&goes_on(45), after(910)),
             ["step 45 came 0.50 s after the coordinator ended"]
         );
         assert_eq!(recovery.pause(), LOOK);

@@ -12,6 +12,7 @@ use tokio::sync::Mutex as AsyncMutex;
 use tokio::time::{Instant, sleep};
 use tonic::transport::Channel;
 use tonic::{Response, Status};
+use twinspan_proto::poll::world_pause;
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_proto::v1::get_world_response::State;
@@ -22,8 +23,6 @@ use twinspan_types::{
 
 pub(crate) type Client = CoordinatorClient<Channel>;
 
-/// Pause between two looks whether a world was formed.
-const WORLD_POLL: Duration = Duration::from_millis(50);
 /// Pause between two looks whether a checkpoint was committed.
 const COMMIT_POLL: Duration = Duration::from_millis(50);
 
@@ -245,6 +244,7 @@ impl Membership {
                     client.get_world(request).await
                 }
             });
+            let mut wanted = 0;
             match response.await.map(|response| response.state) {
                 Ok(Some(State::World(wire))) => {
                     let world = World::try_from(wire)?;
@@ -259,10 +259,11 @@ impl Membership {
                 Ok(Some(State::Ended(v1::Ended { failed, reason }))) => {
                     return Err(SessionError::Ended { failed, reason });
                 }
-                Ok(Some(State::Pending(_)) | None) | Err(SessionError::Superseded { .. }) => {}
+                Ok(Some(State::Pending(pending))) => wanted = pending.wanted,
+                Ok(None) | Err(SessionError::Superseded { .. }) => {}
                 Err(error) => return Err(error),
             }
-            sleep(WORLD_POLL).await;
+            sleep(world_pause(wanted, self.config.nonce.0)).await;
         }
     }
 

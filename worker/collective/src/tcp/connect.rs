@@ -10,6 +10,7 @@ use rustix::event::{PollFd, PollFlags};
 use std::collections::VecDeque;
 use std::io::{self, ErrorKind, Write};
 use std::net::{SocketAddr, TcpStream, ToSocketAddrs};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
@@ -17,6 +18,8 @@ use std::time::{Duration, Instant};
 const ATTEMPT: Duration = Duration::from_secs(2);
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_millis(500);
+/// A worker listens as long as it lives: whoever is refused for so long calls a dead one.
+const REFUSED: Duration = Duration::from_millis(300);
 /// Strangers that may stand in the door; the oldest goes when another comes.
 const MAX_VISITORS: usize = 64;
 /// How long one may take to say hello.
@@ -54,10 +57,15 @@ pub(super) fn neighbours(
         to: right_of(rank, hello.world_size),
         ..*hello
     };
+    let over = AtomicBool::new(false);
     let (left, right) = thread::scope(|scope| {
         // The acceptor answers only when it accepts, so both must go on at the same time.
-        let connecting = scope.spawn(|| connect(&members[right.to.index()], &right, limits));
-        let left = accept(listener, &members[left.from.index()], &left, limits);
+        let connecting = scope.spawn(|| {
+            let connected = connect(&members[right.to.index()], &right, limits);
+            over.store(connected.is_err(), Ordering::Release);
+            connected
+        });
+        let left = accept(listener, &members[left.from.index()], &left, limits, &over);
         let right = connecting
             .join()
             .unwrap_or_else(|panic| std::panic::resume_unwind(panic));
@@ -70,7 +78,8 @@ pub(super) fn neighbours(
             say_farewell(&stream, &Farewell::of(&error, rank, 0));
             Err(error)
         }
-        (Err(error), Err(_)) => Err(error),
+        // Waiting for the left one has ended because of the right one.
+        (Err(_), Err(error)) => Err(error),
     }
 }
 
@@ -82,24 +91,35 @@ fn connect(
     limits: &Limits<'_>,
 ) -> Result<TcpStream, CollectiveError> {
     let mut pause = FIRST_PAUSE;
+    let mut refused_since = None;
     loop {
         let failure = match attempt(address, hello, limits) {
             Ok(stream) => return Ok(stream),
             Err(failure) => failure,
         };
         limits.abort.check()?;
+        let lost = |failure: &io::Error| CollectiveError::Connect {
+            peer: hello.to,
+            address: address.to_owned(),
+            waited: limits.started.elapsed(),
+            detail: failure.to_string(),
+        };
+        match failure.kind() {
+            ErrorKind::ConnectionRefused => {
+                let since = *refused_since.get_or_insert_with(Instant::now);
+                if since.elapsed() >= REFUSED {
+                    return Err(lost(&failure));
+                }
+            }
+            _ => refused_since = None,
+        }
         tracing::debug!(rank = hello.from.0, peer = hello.to.0, address, %failure, "not linked yet");
         let until = Instant::now() + pause;
         pause = LONGEST_PAUSE.min(pause * 2);
         while Instant::now() < until {
             limits.abort.check()?;
             let Some(left) = limits.remaining() else {
-                return Err(CollectiveError::Connect {
-                    peer: hello.to,
-                    address: address.to_owned(),
-                    waited: limits.started.elapsed(),
-                    detail: failure.to_string(),
-                });
+                return Err(lost(&failure));
             };
             thread::sleep(
                 until
@@ -175,18 +195,21 @@ impl Visitor {
     }
 }
 
-/// Waits for the left neighbour among whatever connects; the others are dropped without an answer.
+/// Waits for the left neighbour among whatever connects, until the forming is over; the others are
+/// dropped without an answer.
 fn accept(
     listener: &RingListener,
     address: &str,
     expected: &Hello,
     limits: &Limits<'_>,
+    over: &AtomicBool,
 ) -> Result<TcpStream, CollectiveError> {
     let mut visitors = VecDeque::new();
     let mut refused = None;
     loop {
         limits.abort.check()?;
-        let Some(left) = limits.remaining() else {
+        let left = limits.remaining();
+        let Some(left) = left.filter(|_| !over.load(Ordering::Acquire)) else {
             let nobody = || "it did not connect to this rank".to_owned();
             return Err(CollectiveError::Connect {
                 peer: expected.from,
