@@ -246,11 +246,10 @@ impl Worker<'_> {
             let last = state.step >= self.run.train.steps;
             if last {
                 let newer = self.membership.wait_for_directive(directive, COMMIT);
-                if let Some(due) = boundary.due(directive, state.step) {
-                    if let Some(left) = self.carry_out(world, rank, state, due, &mut upload).await?
-                    {
-                        return Ok(left);
-                    }
+                if let Some(due) = boundary.due(directive, state.step)
+                    && let Some(left) = self.carry_out(world, rank, state, due, &mut upload).await?
+                {
+                    return Ok(left);
                 }
                 directive = newer.await?;
                 continue;
