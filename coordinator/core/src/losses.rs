@@ -6,7 +6,7 @@ use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
 use std::collections::BTreeSet;
 use std::time::Duration;
-use twinspan_types::{Directive, Phase, WorkerId};
+use twinspan_types::{Directive, Phase};
 
 impl Core {
     /// Whoever was silent too long is lost, and so is a rank that holds the others up.
@@ -117,11 +117,15 @@ impl Core {
 
     /// Who waits while a generation is at work.
     fn joiners(&self, active: &Active) -> impl Iterator<Item = (Seat, &Worker)> {
-        let generation = active.world.generation;
-        let mut all: BTreeSet<WorkerId> = self.waiting_names();
-        let members = self.roster.members_of(generation);
-        all.extend(members.map(|(_, worker)| worker.id.clone()));
-        let left_out = self.pairs.left_out(&all, self.now);
+        let left_out = match self.pairs.none_has_failed() {
+            true => BTreeSet::new(),
+            false => {
+                let mut all = self.waiting_names();
+                let members = self.roster.members_of(active.world.generation);
+                all.extend(members.map(|(_, worker)| worker.id.clone()));
+                self.pairs.left_out(&all, self.now)
+            }
+        };
         let waiting = self.roster.waiting();
         let waiting = waiting.map(|(seat, _)| (seat, self.roster.worker(seat)));
         waiting.filter(move |(_, worker)| !left_out.contains(&worker.id))

@@ -57,6 +57,11 @@ impl Pairs {
         }
     }
 
+    /// Whether there is nobody to be kept apart from anybody.
+    pub(crate) fn none_has_failed(&self) -> bool {
+        self.failed.is_empty()
+    }
+
     /// A generation has taken a step: whoever is in it together reaches each other.
     pub(crate) fn worked(&mut self, now: Duration) {
         self.failed
