@@ -25,6 +25,9 @@ use twinspan_types::{
     Step, StepMetrics, StepReport, World,
 };
 
+/// Longest wait for a step's samples: a store that is out is nobody's fault, and may come back.
+const OUTAGE: Duration = Duration::from_secs(3600);
+
 /// Longest wait for samples before a look whether the run has ended.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
@@ -232,6 +235,7 @@ impl Loop<'_> {
     /// Waits for the step's batch in slices, so that the end of the run ends the wait.
     fn next_batch(&mut self, state: &TrainState) -> Result<LocalBatch, WorkerError> {
         let mut begun = Instant::now();
+        let mut told = Duration::ZERO;
         loop {
             let (step, what) = match self.loader.next_batch(LISTEN_EVERY) {
                 Err(LoaderError::TimedOut { step, what, .. }) => (step, what),
@@ -240,14 +244,32 @@ impl Loop<'_> {
                     begun = Instant::now();
                     continue;
                 }
+                Err(LoaderError::Store(error)) if error.may_pass() && begun.elapsed() < OUTAGE => {
+                    tracing::warn!("{error}; waiting for the store, for up to {OUTAGE:?}");
+                    self.session.check()?;
+                    self.read_again(state)?;
+                    continue;
+                }
                 batch => return Ok(batch?),
             };
             self.session.check()?;
             let waited = begun.elapsed();
-            if waited > self.config.cluster.step_timeout {
+            if waited > OUTAGE {
                 return Err(LoaderError::TimedOut { step, waited, what }.into());
             }
+            if waited > told + self.config.cluster.step_timeout {
+                told = waited;
+                tracing::warn!("step {step} has waited {} s for {what}", waited.as_secs());
+            }
         }
+    }
+
+    /// Reads on from the committed positions.
+    fn read_again(&mut self, state: &TrainState) -> Result<(), WorkerError> {
+        self.loading.cursors.clone_from(&state.cursors);
+        self.loading.start = state.step;
+        self.loader = Loader::start(self.loading.clone())?;
+        Ok(())
     }
 
     /// Has a shard passed over from the committed positions on, and reads on from there.
@@ -281,10 +303,7 @@ impl Loop<'_> {
             state.step.next()
         );
         self.loading.quarantines.push(quarantine);
-        self.loading.cursors.clone_from(&state.cursors);
-        self.loading.start = state.step;
-        self.loader = Loader::start(self.loading.clone())?;
-        Ok(())
+        self.read_again(state)
     }
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank

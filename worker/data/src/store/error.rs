@@ -101,6 +101,12 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store may answer later: it failed or was silent, and did not refuse.
+    #[must_use]
+    pub fn may_pass(&self) -> bool {
+        matches!(self, Self::Failed { .. } | Self::Stalled { .. })
+    }
+
     /// Whether what was given, a URL or credentials, is at fault, so that trying again is of no use.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
