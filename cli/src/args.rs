@@ -69,7 +69,7 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
     /// Threads that each worker computes with [default: the machine's cores divided among workers]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// Kill (SIGKILL) and stop (SIGSTOP) workers and the coordinator at random times, drawn from this
     /// seed, which the run must outlive
@@ -125,7 +125,7 @@ pub struct WorkerArgs {
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub host: String,
     /// Threads to compute with [default: all cores]
-    #[arg(long, value_name = "N")]
+    #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
     /// Time to leave in order after SIGTERM or Ctrl-C, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
@@ -193,6 +193,11 @@ pub struct ValidateArgs {
     /// Print the checked run file, with every default filled in
     #[arg(long)]
     pub print: bool,
+}
+
+fn threads(text: &str) -> Result<usize, String> {
+    let threads = text.parse().ok().filter(|threads| *threads > 0);
+    threads.ok_or_else(|| format!("{text:?} is not a whole number of at least 1"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

@@ -1,7 +1,7 @@
 //! `twinspan worker`: one rank.
 
 use crate::args::WorkerArgs;
-use crate::exit::{DRAINED, Failure, failed};
+use crate::exit::{DRAINED, Failure, failed, failure};
 use crate::{parent, status};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +26,8 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
         patience: args.patience,
     };
     let orders = Orders::listen(args.grace).map_err(failed)?;
-    let finished = twinspan_worker::run(&config, |drain| orders.obey(drain)).map_err(failed)?;
+    let finished = twinspan_worker::run(&config, |drain| orders.obey(drain));
+    let finished = finished.map_err(|error| failure(error.is_bad_input(), error))?;
     let step = finished.step;
     match finished.rank {
         Some(rank) => tracing::info!("rank {rank} left after step {step}"),

@@ -147,11 +147,9 @@ async fn check_identity(
     let differences = config.identity_differences(&begun);
     if !differences.is_empty() {
         let told = differences.iter().map(|(path, ours, theirs)| {
-            format!(
-                "{path} ({} there, {} here)",
-                shortened(theirs),
-                shortened(ours)
-            )
+            let alike = alike(ours, theirs);
+            let (ours, theirs) = (shortened(ours, alike), shortened(theirs, alike));
+            format!("{path} ({theirs} there, {ours} here)")
         });
         return Err(another(told.collect::<Vec<_>>().join(", ")));
     }
@@ -163,12 +161,30 @@ async fn check_identity(
     }
 }
 
-/// A value short enough for a line.
-fn shortened(value: &str) -> String {
+/// Bytes at the beginning of two values that are the same, whole characters all.
+fn alike(one: &str, other: &str) -> usize {
+    let same = one
+        .chars()
+        .zip(other.chars())
+        .take_while(|(one, other)| one == other);
+    same.map(|(character, _)| character.len_utf8()).sum()
+}
+
+/// A value short enough for a line, with the place where it differs from another.
+fn shortened(value: &str, alike: usize) -> String {
+    const BEFORE: usize = 20;
     const MOST: usize = 60;
-    match value.char_indices().nth(MOST) {
-        Some((end, _)) => format!("{}...", &value[..end]),
-        None => value.to_owned(),
+    let skipped = match value.len() > MOST {
+        true => alike.saturating_sub(BEFORE),
+        false => 0,
+    };
+    let from = (0..=skipped).rev().find(|at| value.is_char_boundary(*at));
+    let from = from.unwrap_or(0);
+    let rest = &value[from..];
+    let before = if from > 0 { "..." } else { "" };
+    match rest.char_indices().nth(MOST) {
+        Some((end, _)) => format!("{before}{}...", &rest[..end]),
+        None => format!("{before}{rest}"),
     }
 }
 
@@ -263,4 +279,19 @@ pub fn skips_up_to(skips: Vec<Skip>, start: Step) -> Vec<Skip> {
         .into_iter()
         .filter(|skip| skip.step <= start)
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_values_are_shown_where_they_differ() {
+        let long = |end: &str| format!("{} {end}", "shard ".repeat(20));
+        let (one, other) = (long("á.tar"), long("é.tar"));
+        let alike = alike(&one, &other);
+        assert_eq!(shortened(&one, alike), "... shard shard shard  á.tar");
+        assert_ne!(shortened(&one, alike), shortened(&other, alike));
+        assert_eq!(shortened("4", 0), "4");
+    }
 }

@@ -250,7 +250,7 @@ fn a_worker_that_is_terminated_leaves_in_order_and_the_others_go_on() {
     let errors = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success(), "{errors}");
     assert!(
-        errors.contains("has left, as it was told to") && errors.contains("1 worker go on"),
+        errors.contains("has left, as it was told to") && errors.contains("1 worker goes on"),
         "{errors}"
     );
     assert!(bounded_output(stays).status.success());

@@ -105,6 +105,12 @@ pub enum WorkerError {
 }
 
 impl WorkerError {
+    /// Whether what was given is at fault, so that nothing was tried.
+    #[must_use]
+    pub fn is_bad_input(&self) -> bool {
+        matches!(self, Self::Session(SessionError::BadUrl { .. }))
+    }
+
     /// What the coordinator is told of it.
     #[must_use]
     pub fn fault(&self) -> Option<GenerationFault> {

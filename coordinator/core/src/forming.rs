@@ -289,9 +289,9 @@ impl Core {
         let size = world.size();
         if world.generation > Generation(1) {
             self.tell(format!(
-                "generation {}: {} go on from step {}",
+                "generation {}: {} on from step {}",
                 world.generation,
-                workers(size.index()),
+                workers_go(size.index()),
                 world.start
             ));
         }
@@ -310,6 +310,12 @@ impl Core {
             self.stop();
         }
     }
+}
+
+/// `1 worker goes`, `2 workers go`.
+fn workers_go(count: usize) -> String {
+    let go = if count == 1 { "goes" } else { "go" };
+    format!("{} {go}", workers(count))
 }
 
 /// `1 worker`, `2 workers`.

@@ -69,6 +69,12 @@ impl Core {
                     0 if active.directive.stop && active.directive.at_step == Step(0) => {
                         "a last checkpoint at the next step".to_owned()
                     }
+                    0 if active.directive.reform => {
+                        "another generation is formed at the next step".to_owned()
+                    }
+                    0 if active.directive.at_step == Step(0) => {
+                        "a checkpoint at the next step".to_owned()
+                    }
                     0 => format!("next checkpoint at step {}", active.directive.at_step),
                     parts => format!(
                         "checkpoint: {parts} of {} files stored",

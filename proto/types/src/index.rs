@@ -44,7 +44,7 @@ pub struct ShardEntry {
 pub enum IndexError {
     /// Fewer samples than lanes.
     #[error(
-        "source {source_id} holds {samples} samples, fewer than data.lanes {lanes}: lower data.lanes or add shards"
+        "data.sources[{source_id}] holds {samples} samples, fewer than data.lanes {lanes}: lower data.lanes or add shards"
     )]
     FewerSamplesThanLanes {
         /// The source.

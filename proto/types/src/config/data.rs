@@ -4,6 +4,7 @@ use super::parse::{Folder, expand_braces};
 use super::reader::{FRACTION, POSITIVE, Section};
 use super::{CacheConfig, Captions, DataConfig, DataSource};
 use serde_json::Value;
+use std::path::PathBuf;
 
 pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig {
     let config = DataConfig {
@@ -22,6 +23,17 @@ pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig 
     config
 }
 
+fn cache_dir(cache: &mut Section<'_>, folder: &Folder<'_>) -> PathBuf {
+    let dir = cache.required_string("dir", "/mnt/nvme/twinspan");
+    if dir.contains("://") {
+        cache.fault(
+            "dir",
+            format!("{dir:?} is a URL; give a folder on every worker's own disk"),
+        );
+    }
+    folder.path(&dir)
+}
+
 fn cache(section: &mut Section<'_>, folder: &Folder<'_>) -> Option<CacheConfig> {
     if !section.has("cache") {
         section.take("cache");
@@ -29,7 +41,7 @@ fn cache(section: &mut Section<'_>, folder: &Folder<'_>) -> Option<CacheConfig> 
     }
     let mut cache = section.section("cache");
     let config = CacheConfig {
-        dir: folder.path(&cache.required_string("dir", "/mnt/nvme/twinspan")),
+        dir: cache_dir(&mut cache, folder),
         size: cache.bytes("size", 64 << 30),
     };
     cache.finish();
