@@ -99,16 +99,19 @@ const AT_ONCE: usize = 16;
 pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorError> {
     // A store that refuses says so of a file more clearly than of a listing.
     let Some(first) = read(files, 0).await? else {
-        return Ok(Vec::new());
+        return match listed(files).await? {
+            0 => Ok(Vec::new()),
+            _ => Err(missing(files, 0)),
+        };
     };
-    let listed = files.list("log").await?.len();
+    let listed = listed(files).await?;
     let reads = (1..listed).map(|number| read(files, number));
     let mut reads = futures::stream::iter(reads).buffered(AT_ONCE);
     let mut records = vec![first];
     while let Some(record) = reads.try_next().await? {
         match record {
             Some(record) => records.push(record),
-            None => return Ok(records),
+            None => return Err(missing(files, records.len())),
         }
     }
     drop(reads);
@@ -116,6 +119,22 @@ pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorErro
         records.push(record);
     }
     Ok(records)
+}
+
+/// One more than the highest number that a listing shows.
+async fn listed(files: &Directory) -> Result<usize, CoordinatorError> {
+    let names = files.list("log").await?;
+    let numbers = names
+        .iter()
+        .filter_map(|name| name.strip_suffix(".json")?.parse().ok());
+    Ok(numbers.max().map_or(0, |last: usize| last + 1))
+}
+
+fn missing(files: &Directory, number: usize) -> CoordinatorError {
+    CoordinatorError::Corrupt {
+        path: files.url_of(&format!("log/{number:08}.json")),
+        what: "the record is missing, and later ones are there".to_owned(),
+    }
 }
 
 async fn read(files: &Directory, number: usize) -> Result<Option<LogRecord>, CoordinatorError> {

@@ -63,6 +63,7 @@ impl RunDir {
         if let Some(owner) = owner(&records).filter(|owner| owner != address) {
             takeover::wait_until_gone(&owner, config, probe).await?;
         }
+        check_files(&files, &records).await?;
         let yaml = twinspan_types::config::to_yaml(config).unwrap_or_default();
         files.write("run.yaml", yaml.into()).await?;
         let index = format!("{}\n", serde_json::json!(index));
@@ -72,12 +73,6 @@ impl RunDir {
             Recovered::replay(log.term(), records.iter().map(|record| &record.fact));
         let names = kept(&records);
         let newest = newest_whole(&files, &names).await?;
-        if newest.is_none() && !names.is_empty() {
-            return Err(CoordinatorError::Corrupt {
-                path: files.url_of("checkpoints"),
-                what: "no checkpoint of the run is whole".to_owned(),
-            });
-        }
         let newest = names.iter().position(|name| newest == Some(*name));
         recovered
             .kept
@@ -212,6 +207,25 @@ pub fn quarantines(records: &[LogRecord]) -> Vec<Quarantine> {
 pub fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
     let kept = replayed(records).kept;
     kept.into_iter().map(|(name, _)| name).collect()
+}
+
+/// That the run can go on from what it has, before anything is written.
+async fn check_files(files: &Directory, records: &[LogRecord]) -> Result<(), CoordinatorError> {
+    let names = kept(records);
+    if !names.is_empty() && newest_whole(files, &names).await?.is_none() {
+        return Err(CoordinatorError::Corrupt {
+            path: files.url_of("checkpoints"),
+            what: "no checkpoint of the run is whole".to_owned(),
+        });
+    }
+    let no_log = records.is_empty();
+    if no_log && !files.list("metrics").await?.is_empty() {
+        return Err(CoordinatorError::Corrupt {
+            path: files.url_of("log"),
+            what: "the run's log is missing, and its metrics are there".to_owned(),
+        });
+    }
+    Ok(())
 }
 
 /// Retired checkpoints that have files still.

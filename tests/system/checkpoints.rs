@@ -87,3 +87,35 @@ fn a_checkpoint_whose_part_was_damaged_is_refused_by_name() {
     assert_eq!(output.status.code(), Some(2), "{errors}");
     assert!(errors.contains("open_clip_model.safetensors"), "{errors}");
 }
+
+#[test]
+fn a_log_with_a_hole_or_without_a_record_is_named_and_nothing_is_written() {
+    let workspace = Workspace::new(60, |run| run);
+    workspace.train(&["--no-eval"]);
+    let log = workspace.run_dir().join("log");
+    let (hole, aside) = (log.join("00000003.json"), workspace.dir.join("aside.json"));
+    std::fs::rename(&hole, &aside).expect("moved");
+    for command in [
+        &["train", "run.yaml"][..],
+        &["checkpoint", "list", "runs/toy"],
+        &["data", "audit", "runs/toy"],
+    ] {
+        let output = workspace.output(command);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success(), "{command:?}: {errors}");
+        let told = "00000003.json: the record is missing, and later ones are there";
+        assert!(errors.contains(told), "{command:?}: {errors}");
+        assert!(!hole.exists(), "{command:?} wrote into the hole");
+    }
+    std::fs::remove_dir_all(&log).expect("removed");
+    std::fs::create_dir(workspace.run_dir().join("metrics")).unwrap_or_default();
+    let segment = workspace
+        .run_dir()
+        .join("metrics/00000001-00000001-1.jsonl");
+    std::fs::write(segment, "").expect("a segment");
+    let output = workspace.output(&["train", "run.yaml"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("the run's log is missing"), "{errors}");
+    assert!(!log.exists(), "a log was begun");
+}

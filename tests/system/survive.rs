@@ -212,6 +212,18 @@ impl Cluster {
         }
     }
 
+    /// The process that holds a rank.
+    fn pid_of_rank(&self, rank: u64) -> u32 {
+        let output = self.workspace.output(&["status", &self.url, "--json"]);
+        let status: Value = serde_json::from_slice(&output.stdout).expect("JSON");
+        let ranks = status["ranks"].as_array().expect("ranks");
+        let held = ranks.iter().find(|row| row["rank"].as_u64() == Some(rank));
+        let pid = held
+            .and_then(|row| row["pid"].as_u64())
+            .expect("its process");
+        u32::try_from(pid).expect("a process id")
+    }
+
     fn worker(&self) -> Child {
         let arguments = ["worker", "--coordinator", &self.url, "--threads", "1"];
         let mut command = self.workspace.command(&arguments);
@@ -238,24 +250,30 @@ fn coordinator(workspace: &Workspace) -> (Child, String) {
 
 #[test]
 fn a_worker_that_is_terminated_leaves_in_order_and_the_others_go_on() {
-    let cluster = Cluster::start(Workspace::new(STEPS, |run| run));
-    let workers = [cluster.worker(), cluster.worker()];
-    cluster.workspace.wait_for_checkpoint_after(None);
-    let [stays, goes] = workers;
-    signal(goes.id(), Signal::TERM);
-    let left = bounded_output(goes);
-    let errors = String::from_utf8_lossy(&left.stderr);
-    assert_eq!(left.status.code(), Some(75), "{errors}");
-    let output = bounded_output(cluster.coordinator);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{errors}");
-    assert!(
-        errors.contains("has left, as it was told to") && errors.contains("1 worker goes on"),
-        "{errors}"
-    );
-    assert!(bounded_output(stays).status.success());
-    let (report, whole) = cluster.workspace.audit("runs/toy");
-    assert!(whole, "{report}");
+    // Rank 0, which delivers the steps of all, and another one.
+    for rank in [0, 1] {
+        let cluster = Cluster::start(Workspace::new(STEPS, |run| run));
+        let workers = [cluster.worker(), cluster.worker()];
+        cluster.workspace.wait_for_checkpoint_after(None);
+        let goes = cluster.pid_of_rank(rank);
+        signal(goes, Signal::TERM);
+        for worker in workers {
+            let expected = if worker.id() == goes { 75 } else { 0 };
+            let left = bounded_output(worker);
+            let errors = String::from_utf8_lossy(&left.stderr);
+            assert_eq!(left.status.code(), Some(expected), "{errors}");
+        }
+        let output = bounded_output(cluster.coordinator);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "{errors}");
+        assert!(
+            errors.contains("has left, as it was told to") && errors.contains("1 worker goes on"),
+            "{errors}"
+        );
+        assert!(!errors.contains("waiting for rank"), "{errors}");
+        let (report, whole) = cluster.workspace.audit("runs/toy");
+        assert!(whole, "{report}");
+    }
 }
 
 #[test]

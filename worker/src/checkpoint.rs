@@ -38,15 +38,15 @@ impl Snapshot {
     ///
     /// # Errors
     /// When the store refuses one.
-    pub fn store(self, run: &Storage, name: CheckpointName) -> Result<Vec<Part>, WorkerError> {
+    pub fn store(&self, run: &Storage, name: CheckpointName) -> Result<Vec<Part>, WorkerError> {
         let directory = name.directory();
-        let parts = self.files.into_iter().map(|(file, bytes)| {
+        let parts = self.files.iter().map(|(file, bytes)| {
             let part = Part {
-                name: file,
+                name: file.clone(),
                 bytes: bytes.len() as u64,
-                sha256: sha256(&bytes),
+                sha256: sha256(bytes),
             };
-            run.write(&format!("{directory}/{}", part.name), bytes)?;
+            run.write(&format!("{directory}/{}", part.name), bytes.clone())?;
             Ok(part)
         });
         parts.collect()

@@ -74,6 +74,13 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     let lived =
         Run::open(run, listener, config.threads).and_then(|run| generations(&session, &run));
     match lived {
+        Ok(finished) if finished.drained => {
+            // Whoever goes in a hurry has been given up where it is not heard.
+            if let Err(unheard) = session.leave(Outcome::Drained) {
+                tracing::debug!(%unheard, "the coordinator was not told");
+            }
+            Ok(finished)
+        }
         Ok(finished) => {
             session.leave(Outcome::Done)?;
             Ok(finished)
@@ -106,12 +113,14 @@ fn generations(session: &Session, run: &Run) -> Result<Finished, WorkerError> {
         session.set_phase(Phase::Joining);
         let world = match session.next_world(stamp, fault.take()) {
             Ok(world) => world,
+            Err(_) if session.is_draining() => continue,
             Err(error) => return ended(error, stamp.step, rank),
         };
         rank = world.rank_of(&session.worker());
         match train(session, run, &world, &mut state) {
             Ok(Ended::Finished(finished)) => return Ok(finished),
             Ok(Ended::Reform) => {}
+            Err(_) if session.is_draining() => {}
             Err(error) if error.leaves_generation() => {
                 tracing::debug!("generation {} is over: {error}", world.generation);
                 if error.voids_state(rank) {

@@ -180,6 +180,9 @@ impl Loop<'_> {
             let report = self.report(state, &outcome, data_time, begun.elapsed());
             self.session.commit(report);
             self.count_bad_steps(&outcome, state.step)?;
+            if self.upload.as_ref().is_some_and(Upload::is_finished) {
+                self.finish_upload()?;
+            }
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
                 self.carry_out(due, state)?;
                 if due.stop {

@@ -5,11 +5,40 @@ use crate::checkpoint::Snapshot;
 use crate::storage::Storage;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use twinspan_session::{Commit, Committer};
+use twinspan_types::Part;
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
+
+/// Longest wait for a store that is out or full: training goes on meanwhile.
+const OUTAGE: Duration = Duration::from_secs(3600);
+/// Pause between two attempts.
+const PAUSE: Duration = Duration::from_secs(5);
+
+/// Stores the parts, again and again while the store may come back and the generation goes on.
+fn store(
+    snapshot: &Snapshot,
+    storage: &Storage,
+    commit: &Commit,
+    committer: &Committer,
+) -> Result<Vec<Part>, WorkerError> {
+    let begun = Instant::now();
+    loop {
+        match snapshot.store(storage, commit.name) {
+            Err(WorkerError::Store(error)) if error.may_pass() && begun.elapsed() < OUTAGE => {
+                tracing::warn!(
+                    "checkpoint {} is not stored yet: {error}; trying again for up to {OUTAGE:?}",
+                    commit.name
+                );
+                std::thread::sleep(PAUSE);
+                committer.check(commit)?;
+            }
+            stored => return stored,
+        }
+    }
+}
 
 /// A thread that stores a rank's parts and waits until the checkpoint exists. It outlives its
 /// generation, which may end while the store is slow, and then ends by itself: what it has stored lies
@@ -25,10 +54,15 @@ impl Upload {
         committer: Committer,
     ) -> Self {
         Self(std::thread::spawn(move || {
-            let parts = snapshot.store(&storage, commit.name)?;
+            let parts = store(&snapshot, &storage, &commit, &committer)?;
             committer.commit(&commit, &parts, COMMIT_TIMEOUT)?;
             Ok(())
         }))
+    }
+
+    /// Whether it has come to its end, a good or a bad one.
+    pub fn is_finished(&self) -> bool {
+        self.0.is_finished()
     }
 
     /// Waits until the checkpoint exists.

@@ -42,6 +42,8 @@ pub(crate) struct Waiting {
     pub(crate) deadline: Option<Duration>,
     /// Since when it waits.
     pub(crate) since: Duration,
+    /// Whether the operator was told that it waits.
+    pub(crate) told: bool,
     /// Whether the run was told to stop: the next generation's first boundary is the last.
     pub(crate) stop: bool,
     /// Whether it goes back to its newest checkpoint, whatever states the workers have.

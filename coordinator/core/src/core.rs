@@ -93,6 +93,7 @@ impl Core {
             run: Run::Waiting(Waiting {
                 deadline: Some(now + config.join_timeout),
                 since: now,
+                told: false,
                 stop: false,
                 rollback: false,
                 adoptable,

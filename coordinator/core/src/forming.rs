@@ -17,6 +17,9 @@ use twinspan_types::{
 /// one that lives has found the generation broken as soon as the peer.
 const MISSED_GRACE: Duration = Duration::from_millis(500);
 
+/// A wait for workers that is worth a word.
+const TELL_AFTER: Duration = Duration::from_secs(2);
+
 /// The generation of an earlier term whose workers may be at work still.
 pub(crate) fn adoptable(config: &CoreConfig, recovered: &Recovered) -> Option<World> {
     let newest = recovered.kept.last().map(|(name, _)| name.step);
@@ -58,7 +61,9 @@ impl Core {
         let absent = absent.filter(|(_, worker)| worker.ready.is_none());
         let missed = absent.filter_map(|(_, worker)| worker.missed_since);
         let missed = missed.map(|since| since + MISSED_GRACE);
-        waiting.deadline.into_iter().chain(missed).min()
+        let tell = (!waiting.told).then_some(waiting.since + TELL_AFTER);
+        let dues = [waiting.deadline, tell].into_iter().flatten();
+        dues.chain(missed).min()
     }
 
     /// A member of the last generation of an earlier term comes with its place: the generation goes
@@ -173,7 +178,30 @@ impl Core {
             ));
         } else if stop && self.roster.joined() == WorldSize(0) {
             self.stop_at_checkpoint();
+        } else if self.now >= since + TELL_AFTER {
+            self.tell_of_waiting(ready, wanted.index());
         }
+    }
+
+    /// Says once that the run waits, and for whom.
+    fn tell_of_waiting(&mut self, ready: usize, wanted: usize) {
+        let Run::Waiting(waiting) = &mut self.run else {
+            return;
+        };
+        if std::mem::replace(&mut waiting.told, true) {
+            return;
+        }
+        let absent = self.roster.members_of(self.generation);
+        let absent = absent.filter(|(_, worker)| worker.ready.is_none());
+        let absent: Vec<String> = absent.map(|(_, worker)| worker.describe()).collect();
+        self.tell(match absent.is_empty() {
+            true => format!("waiting: {} of {} are here", ready, workers(wanted)),
+            false => format!(
+                "waiting for {} to leave generation {}",
+                absent.join(", "),
+                self.generation
+            ),
+        });
     }
 
     pub(crate) fn waiting_names(&self) -> BTreeSet<WorkerId> {

@@ -48,8 +48,8 @@ impl Core {
             let waits = worker.phase == Phase::Collective
                 && last.is_some_and(|last| worker.collective_sequence >= last);
             let limit = self.limit_of(worker.phase).filter(|_| !waits)?;
-            // By its own words: silence is another matter.
-            let still = worker.heard.saturating_sub(worker.moved);
+            // By its own words: silence, on its side or on this one, is another matter.
+            let still = worker.reported.saturating_sub(worker.moved);
             (still > limit).then_some((seat, limit, worker.moved))
         });
         let longest = late.by_ref().min_by_key(|(_, _, moved)| *moved);
@@ -92,6 +92,7 @@ impl Core {
             self.run = Run::Waiting(Waiting {
                 deadline: None,
                 since: self.now,
+                told: false,
                 stop: matches!(active.stage, Stage::Stopping),
                 rollback: false,
                 adoptable: None,

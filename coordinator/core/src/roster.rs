@@ -60,6 +60,8 @@ pub(crate) struct Worker {
     pub(crate) collective_sequence: u64,
     /// How far it is by its own count.
     progress: u64,
+    /// When it last told of itself.
+    pub(crate) reported: Duration,
     /// When phase, step, collective or count last changed.
     pub(crate) moved: Duration,
     /// The last step that it may read its lanes for.
@@ -290,7 +292,7 @@ impl Roster {
             worker.missed_since = None;
             worker.lease = Step(0);
             worker.step = stamp.step;
-            worker.moved = now;
+            (worker.reported, worker.moved) = (now, now);
             worker.adopted = false;
             members.push(Member {
                 worker: worker.id.clone(),
@@ -333,6 +335,7 @@ impl Worker {
             step: Step(0),
             collective_sequence: 0,
             progress: 0,
+            reported: now,
             moved: now,
             lease: Step(0),
         }
@@ -353,6 +356,7 @@ impl Worker {
             self.collective_sequence,
             self.step,
         );
+        self.reported = now;
         self.phase = report.phase;
         self.progress = report.progress;
         self.collective_sequence = report.collective_sequence;

@@ -10,7 +10,9 @@ impl Core {
     #[must_use]
     pub fn status(&self) -> RunStatus {
         let (state, message) = self.state();
-        let ranks = self.roster.workers().map(|(_, worker)| RankStatus {
+        let mut workers: Vec<_> = self.roster.workers().collect();
+        workers.sort_by_key(|(_, worker)| worker.place);
+        let ranks = workers.into_iter().map(|(_, worker)| RankStatus {
             rank: worker.place.map(|(_, rank)| rank).unwrap_or_default(),
             worker: worker.id.clone(),
             host: worker.host.clone(),
@@ -49,8 +51,8 @@ impl Core {
                         let ready = self.roster.waiting().count();
                         let least = self.config.min_workers;
                         format!(
-                            "a new generation: {ready} of {joined} workers are ready, {least} are \
-                             needed"
+                            "a new generation: {ready} of the {joined} workers that have joined are \
+                             ready, {least} must be"
                         )
                     }
                 };

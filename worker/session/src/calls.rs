@@ -38,7 +38,8 @@ where
                 return Err(refused(name, &status));
             }
             Ok(Err(status)) => {
-                if status.code() == Code::ResourceExhausted && !told {
+                // A worker that takes a dead one's place is early by as much as it takes to be sure.
+                if status.code() == Code::ResourceExhausted && !told && start.elapsed() > ATTEMPT {
                     told = true;
                     tracing::info!("waiting for a place: {}", status.message());
                 }

@@ -14,7 +14,8 @@ pub enum SessionError {
     },
     /// No answer in time.
     #[error(
-        "the coordinator at {url} did not answer {call} for {waited:?}: {last}; check that it runs and that the address can be reached from here"
+        "the coordinator at {url} did not answer {call} for {:.1} s: {last}; check that it runs and that the address can be reached from here",
+        waited.as_secs_f64()
     )]
     Unreachable {
         /// Its address.

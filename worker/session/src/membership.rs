@@ -48,6 +48,8 @@ pub struct SessionConfig {
 pub enum Outcome {
     /// The run is done or was stopped in order.
     Done,
+    /// It was told to go: the others have what it could still tell.
+    Drained,
     /// It cannot go on.
     Failed {
         /// Why.
@@ -160,6 +162,14 @@ impl Membership {
         if *self.lock() != *refused {
             // Another task was faster.
             return Ok(());
+        }
+        if self.shared.is_draining() {
+            // It goes: there is nothing to join again for.
+            self.shared.leave_generation();
+            return Err(SessionError::Ended {
+                failed: false,
+                reason: "this worker was told to go".to_owned(),
+            });
         }
         *joins += 1;
         let generation = self.shared.generation();
@@ -282,7 +292,7 @@ impl Membership {
     }
 
     /// That a generation is the present one, and not over.
-    fn check_generation(&self, generation: Generation) -> Result<(), SessionError> {
+    pub(crate) fn check_generation(&self, generation: Generation) -> Result<(), SessionError> {
         match self.shared.generation() == generation.0 {
             true => self.check(),
             false => Err(SessionError::Superseded {
@@ -412,7 +422,7 @@ impl Membership {
         while start.elapsed() < self.config.patience
             && self.shared.delivers()
             && !self.shared.outbox().is_empty()
-            && self.shared.ended().is_none()
+            && self.check().is_ok()
         {
             self.shared.wake.notify_one();
             sleep(COMMIT_POLL).await;
@@ -425,7 +435,7 @@ impl Membership {
     /// The coordinator is out of reach or refuses.
     pub async fn leave(&self, outcome: Outcome) -> Result<(), SessionError> {
         let outcome = match outcome {
-            Outcome::Done => v1::leave_request::Outcome::Done(v1::Done {}),
+            Outcome::Done | Outcome::Drained => v1::leave_request::Outcome::Done(v1::Done {}),
             Outcome::Failed { reason } => v1::leave_request::Outcome::Failed(v1::Failed { reason }),
         };
         let identity = self.identity();

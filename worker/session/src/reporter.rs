@@ -11,11 +11,15 @@ use twinspan_types::Step;
 /// Steps reported in one message at most; the rest follow in the next.
 const STEPS_A_REPORT: usize = 256;
 
+/// Silence of the coordinator that is worth a word.
+const TELL_AFTER: Duration = Duration::from_secs(5);
+
 /// Beats every `interval`, and at once when woken, until the run ends or this worker is refused. A
 /// coordinator that is out of reach for the session's patience ends the run for this worker.
 pub(crate) async fn run(membership: &Membership, interval: Duration) {
     let shared = &membership.shared;
     let mut reached = Instant::now();
+    let mut told = false;
     loop {
         let identity = membership.identity();
         let beaten = match beat(membership, &identity).await {
@@ -23,7 +27,12 @@ pub(crate) async fn run(membership: &Membership, interval: Duration) {
             beaten => beaten,
         };
         match beaten {
-            Ok(()) => reached = Instant::now(),
+            Ok(()) => {
+                reached = Instant::now();
+                if std::mem::take(&mut told) {
+                    tracing::info!("the coordinator answers again");
+                }
+            }
             Err(SessionError::Superseded { .. }) => shared.note_superseded(shared.generation()),
             Err(SessionError::Ended { failed, reason }) => {
                 return shared.note_end(Ended { failed, reason });
@@ -44,7 +53,18 @@ pub(crate) async fn run(membership: &Membership, interval: Duration) {
                     reason,
                 });
             }
-            Err(error) => tracing::debug!(%error, "heartbeat not delivered"),
+            Err(error) => {
+                tracing::debug!(%error, "heartbeat not delivered");
+                if !told && reached.elapsed() > TELL_AFTER {
+                    told = true;
+                    let through = shared.lease().borrow().0;
+                    tracing::warn!(
+                        "the coordinator does not answer; this worker may go on to step {through} \
+                         and waits for it for up to {:?}",
+                        membership.patience()
+                    );
+                }
+            }
         }
         let _ = timeout(interval, shared.wake.notified()).await;
     }

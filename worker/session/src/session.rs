@@ -209,6 +209,14 @@ pub struct Committer {
 }
 
 impl Committer {
+    /// That the generation of a checkpoint goes on.
+    ///
+    /// # Errors
+    /// It, or the run, is over.
+    pub fn check(&self, commit: &Commit) -> Result<(), SessionError> {
+        self.membership.check_generation(commit.generation)
+    }
+
     /// As [`Membership::commit_checkpoint`].
     ///
     /// # Errors
