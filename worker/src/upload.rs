@@ -15,7 +15,7 @@ pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 /// Longest wait for a store that is out or full: training goes on meanwhile.
 const OUTAGE: Duration = Duration::from_secs(3600);
 /// Pause between two attempts.
-const PAUSE: Duration = Duration::from_secs(5);
+const PAUSE: Duration = Duration::from_secs(30);
 
 /// Stores the parts, again and again while the store may come back and the generation goes on.
 fn store(
