@@ -140,7 +140,8 @@ pub(crate) fn is_part(part: &Part, bytes: &[u8]) -> bool {
     bytes.len() as u64 == part.bytes && sha256(bytes) == part.sha256
 }
 
-fn sha256(bytes: &[u8]) -> String {
+/// SHA-256, lower-case hexadecimal.
+pub(crate) fn sha256(bytes: &[u8]) -> String {
     Sha256::digest(bytes)
         .iter()
         .map(|byte| format!("{byte:02x}"))

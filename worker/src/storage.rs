@@ -50,6 +50,14 @@ impl Storage {
         Ok(self.block_on(self.files.read(file))?)
     }
 
+    /// Whether a file is there.
+    ///
+    /// # Errors
+    /// When the store refuses.
+    pub fn has(&self, file: &str) -> Result<bool, WorkerError> {
+        Ok(self.block_on(self.files.size(file))?.is_some())
+    }
+
     /// Writes a whole file.
     ///
     /// # Errors

@@ -3,16 +3,18 @@
 use crate::image::{self, Transformer};
 use crate::index::{self, IndexBuildError};
 use crate::loader::{CAPTION, PICTURES};
+use crate::pictures::PassedOver;
 use crate::shard::StoredShard;
 use crate::store::{Object, StoreError, Stores};
 use crate::tar::{Sample, SampleReader, TarError};
 use std::collections::VecDeque;
+use twinspan_types::Index;
 use twinspan_types::config::expand_braces;
 
 /// Extension of class labels.
 const LABEL: &str = "cls";
 /// Stands for the class name in a prompt template.
-const PLACE: &str = "{c}";
+pub const PLACE: &str = "{c}";
 
 /// Why an evaluation set cannot be read.
 #[derive(Debug, thiserror::Error)]
@@ -160,14 +162,26 @@ pub async fn read_captioned(url: &str) -> Result<EvalSet, EvalError> {
     })
 }
 
+/// The prompts of a class: every template with the name in the place of `{c}`.
+pub fn prompts<'t>(
+    templates: &'t [String],
+    class: &'t str,
+) -> impl Iterator<Item = String> + use<'t> {
+    templates
+        .iter()
+        .map(move |template| template.replace(PLACE, class))
+}
+
 impl EvalSet {
-    /// The prompts of a class: every template with the name in its place.
+    /// All samples of the shards that an index lists, without classes.
     #[must_use]
-    pub fn prompts(&self, class: &str) -> Vec<String> {
-        self.templates
-            .iter()
-            .map(|template| template.replace(PLACE, class))
-            .collect()
+    pub fn of_index(index: &Index) -> Self {
+        Self {
+            classes: Vec::new(),
+            templates: Vec::new(),
+            stores: Stores::default(),
+            shards: index.shards.iter().map(index::object).collect(),
+        }
     }
 
     /// Reads the samples, from the first, as squares of `image_size` pixels.
@@ -192,6 +206,25 @@ impl EvalReader {
     /// When a shard cannot be read to its end, a label names no class, or the store fails.
     pub async fn next(&mut self) -> Result<Option<EvalSample>, EvalError> {
         loop {
+            match self.next_or_passed_over().await? {
+                None => return Ok(None),
+                Some(Ok(sample)) => return Ok(Some(sample)),
+                Some(Err(PassedOver { key, reason })) => {
+                    self.skipped += 1;
+                    tracing::warn!(key, reason, "passed over");
+                }
+            }
+        }
+    }
+
+    /// The next sample or what is wrong with its picture, or nothing at the end.
+    ///
+    /// # Errors
+    /// As [`EvalReader::next`].
+    pub async fn next_or_passed_over(
+        &mut self,
+    ) -> Result<Option<Result<EvalSample, PassedOver>>, EvalError> {
+        loop {
             let (url, mut reader) = match self.open.take() {
                 Some(open) => open,
                 None => {
@@ -211,9 +244,7 @@ impl EvalReader {
                 Ok(Some(sample)) => {
                     let decoded = self.decode(&url, sample);
                     self.open = Some((url, reader));
-                    if let Some(sample) = decoded? {
-                        return Ok(Some(sample));
-                    }
+                    return decoded.map(Some);
                 }
             }
         }
@@ -225,7 +256,11 @@ impl EvalReader {
         self.skipped
     }
 
-    fn decode(&mut self, url: &str, sample: Sample) -> Result<Option<EvalSample>, EvalError> {
+    fn decode(
+        &mut self,
+        url: &str,
+        sample: Sample,
+    ) -> Result<Result<EvalSample, PassedOver>, EvalError> {
         let text = |extension| {
             let member = sample.member(&[extension]);
             member
@@ -243,19 +278,19 @@ impl EvalReader {
                 .and_then(|picture| self.transformer.eval(&picture))
                 .map_err(|error| error.to_string()),
         };
-        match picture {
-            Ok(pixels) => Ok(Some(EvalSample {
-                key: sample.key,
+        let key = sample.key;
+        Ok(match picture {
+            Ok(pixels) => Ok(EvalSample {
+                key,
                 pixels,
                 caption,
                 label,
-            })),
-            Err(reason) => {
-                self.skipped += 1;
-                tracing::warn!(shard = url, key = sample.key, reason, "passed over");
-                Ok(None)
-            }
-        }
+            }),
+            Err(reason) => Err(PassedOver {
+                key,
+                reason: format!("{reason} (in {url})"),
+            }),
+        })
     }
 }
 

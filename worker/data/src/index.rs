@@ -227,7 +227,8 @@ impl<'s> GivenUp<'s> {
     }
 }
 
-fn object(shard: &ShardEntry) -> Object {
+/// What a store is asked for when the index has a shard.
+pub(crate) fn object(shard: &ShardEntry) -> Object {
     Object {
         url: shard.url.clone(),
         bytes: shard.bytes,

@@ -12,11 +12,13 @@ pub mod inspect;
 pub mod loader;
 pub mod order;
 pub mod pack;
+mod pictures;
 mod random;
 pub mod shard;
 pub mod store;
 pub mod tar;
 pub mod text;
+pub mod vectors;
 
 pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
 pub use cache::{CacheError, ShardCache};
@@ -24,5 +26,6 @@ pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classific
 pub use index::{Counting, IndexBuildError, OnProgress, build_index, index_sources, survey};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
 pub use order::{EpochPlan, Mix, Order, Plan, SampleId, Segment, SourcePlan, Window};
+pub use pictures::{PassedOver, PictureReader, Pictures, PicturesError, Square};
 pub use store::{Directory, StoreError, Stores};
 pub use text::{TextError, Tokenizer};

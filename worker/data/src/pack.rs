@@ -14,6 +14,7 @@ mod table;
 mod writer;
 
 pub use error::PackError;
+pub(crate) use folder::pictures_below;
 pub use keys::Keys;
 pub use pair::Bad;
 pub use table::Columns;

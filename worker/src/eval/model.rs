@@ -1,10 +1,11 @@
 //! A checkpoint's model, ready to embed.
 
 use crate::WorkerError;
-use crate::checkpoint::is_part;
+use crate::checkpoint::{is_part, sha256};
 use crate::grouping::group_by_length;
 use crate::storage::Storage;
 use twinspan_data::Tokenizer;
+use twinspan_data::vectors::Space;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip;
 use twinspan_model::towers::{BatchNorm, Clip, Weights};
@@ -19,6 +20,7 @@ pub struct EvalModel {
     clip: Clip,
     params: Vec<f32>,
     buffers: Vec<f32>,
+    fingerprint: String,
     tokenizer: Tokenizer,
     device: Device,
 }
@@ -35,6 +37,7 @@ impl EvalModel {
         let manifest = manifest(&storage)?;
         check_part(&storage, &manifest, Manifest::MODEL_CONFIG_FILE, &config)?;
         let file = storage.url_of(Manifest::MODEL_CONFIG_FILE);
+        let config_hash = sha256(&config);
         let config = ModelConfig::from_json(&String::from_utf8_lossy(&config), &file)?;
         let clip = Clip::new(config);
         let bytes = storage.read(Manifest::MODEL_FILE)?;
@@ -47,6 +50,7 @@ impl EvalModel {
         let text = &clip.config.text;
         let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
         Ok(Self {
+            fingerprint: sha256((config_hash + &sha256(&bytes)).as_bytes()),
             tokenizer,
             clip,
             params,
@@ -71,6 +75,22 @@ impl EvalModel {
     #[must_use]
     pub fn embed_dim(&self) -> usize {
         self.clip.config.embed_dim
+    }
+
+    /// What cosines are multiplied with before the softmax.
+    #[must_use]
+    pub fn logit_scale(&self) -> f32 {
+        self.params[self.clip.params.logit_scale()].exp()
+    }
+
+    /// Where its embeddings live: vectors of equal spaces can be compared. The fingerprint is of
+    /// its configuration's and weights' bytes.
+    #[must_use]
+    pub fn space(&self) -> Space {
+        Space {
+            model: self.fingerprint.clone(),
+            embed_dim: self.embed_dim(),
+        }
     }
 
     /// Unit embeddings of pictures, u8 [n, H, W, 3] -> [n, e] row by row.

@@ -1,8 +1,8 @@
-//! Zero-shot classification (Radford et al. 2021, section 3.1): each class is the mean of its
-//! prompts' embeddings.
+//! Zero-shot classification of a labelled set.
 
 use super::EvalModel;
 use super::model::similarities;
+use super::prompts::class_embeddings;
 use super::retrieval::rank_of;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
@@ -38,7 +38,7 @@ pub struct ZeroShotReport {
 /// When the set cannot be read.
 pub async fn zero_shot(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotReport, EvalError> {
     let start = Instant::now();
-    let classes = class_embeddings(model, set);
+    let classes = class_embeddings(model, &set.classes, &set.templates);
     let mut reader = set.reader(model.image_size());
     let mut ranks = Vec::new();
     let (mut pixels, mut labels) = (Vec::new(), Vec::new());
@@ -74,31 +74,4 @@ pub async fn zero_shot(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotRepor
         templates: set.templates.len(),
         seconds: start.elapsed().as_secs_f64(),
     })
-}
-
-/// One unit row for each class: the mean of its prompts' embeddings.
-fn class_embeddings(model: &EvalModel, set: &EvalSet) -> Vec<f32> {
-    let e = model.embed_dim();
-    let prompts = set.classes.iter().flat_map(|class| set.prompts(class));
-    let prompts: Vec<Vec<u32>> = prompts
-        .map(|prompt| model.tokenizer().encode(&prompt))
-        .collect();
-    let embeddings = model.embed_texts(&prompts);
-    let mut classes = Vec::with_capacity(set.classes.len() * e);
-    for prompts in embeddings.chunks(e * set.templates.len().max(1)) {
-        let mut mean = vec![0.0_f32; e];
-        for prompt in prompts.chunks(e) {
-            mean.iter_mut()
-                .zip(prompt)
-                .for_each(|(mean, value)| *mean += value);
-        }
-        let norm = mean
-            .iter()
-            .map(|value| value * value)
-            .sum::<f32>()
-            .sqrt()
-            .max(1e-12);
-        classes.extend(mean.iter().map(|value| value / norm));
-    }
-    classes
 }

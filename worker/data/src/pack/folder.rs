@@ -7,6 +7,11 @@ use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 /// The pictures below a folder, sorted.
+pub(crate) fn pictures_below(root: &Path) -> Result<Vec<PathBuf>, PackError> {
+    Ok(Folder::open(root)?.pictures)
+}
+
+/// The pictures below a folder, sorted, and what else is there.
 #[derive(Debug)]
 pub(super) struct Folder {
     pub(super) root: PathBuf,
