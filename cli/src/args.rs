@@ -2,9 +2,11 @@
 
 mod checkpoint;
 mod data;
+mod inference;
 
 pub use checkpoint::{CheckpointArgs, CheckpointTask, ListArgs, VerifyArgs};
 pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs, PackArgs};
+pub use inference::{ClassifyArgs, EmbedArgs, SearchArgs, SearchKind};
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
@@ -17,6 +19,7 @@ use std::time::Duration;
   twinspan train configs/quickstart.yaml              a whole run on this machine
   twinspan validate configs/quickstart.yaml           only check the run file
   twinspan eval zero-shot runs/quickstart tests/data/emoji/ --json
+  twinspan classify runs/quickstart cat.jpg --labels cat,dog
 
 Exit codes: 0 done or stopped in order, 1 failed, 2 bad input (nothing was written), 75 a worker left
 the run as it was told to, 130 stopped at once.")]
@@ -42,6 +45,12 @@ pub enum Command {
     Status(StatusArgs),
     /// Evaluate a checkpoint on a dataset
     Eval(EvalArgs),
+    /// Say which of some labels pictures show
+    Classify(ClassifyArgs),
+    /// Turn pictures and texts into vectors
+    Embed(EmbedArgs),
+    /// Find the pictures nearest to a text
+    Search(SearchArgs),
     /// Index, inspect and make shards
     Data(DataArgs),
     /// List a run's checkpoints, and check that they are whole

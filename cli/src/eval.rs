@@ -1,27 +1,24 @@
 //! `twinspan eval`: a checkpoint on a dataset.
 
-use crate::args::{EvalTask, EvalTaskArgs};
+use crate::args::EvalTask;
 use crate::exit::{Failure, bad_input};
+use crate::model;
 use crate::runtime::block_on;
 use crate::say;
-use anyhow::{Context, anyhow};
 use comfy_table::{Table, presets};
-use std::path::Path;
 use twinspan_data::dataset;
-use twinspan_types::Manifest;
 use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
-use twinspan_worker::storage::Storage;
 
 /// Runs one evaluation and prints its result.
 pub fn run(task: &EvalTask) -> Result<(), Failure> {
     match task {
         EvalTask::ZeroShot(args) => {
-            let model = load(args)?;
+            let model = model::load(&args.checkpoint)?;
             let report = zero_shot(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
             print(args.json, &report, || zero_shot_rows(&report))
         }
         EvalTask::Retrieval(args) => {
-            let model = load(args)?;
+            let model = model::load(&args.checkpoint)?;
             let report = retrieval(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
             print(args.json, &report, || retrieval_rows(&report))
         }
@@ -97,35 +94,4 @@ fn print<R: serde::Serialize>(
         true => say::result(serde_json::json!(report)),
         false => say::result(table(&rows())),
     }
-}
-
-fn load(args: &EvalTaskArgs) -> Result<EvalModel, Failure> {
-    let given = twinspan_types::config::url_of_path(&args.checkpoint);
-    let storage = Storage::open(&given).map_err(bad_input)?;
-    let is_checkpoint = storage
-        .read_if_present(Manifest::MODEL_CONFIG_FILE)
-        .map_err(bad_input)?;
-    let directory = match is_checkpoint {
-        Some(_) => given,
-        None => newest_checkpoint(&given)?,
-    };
-    EvalModel::load(&directory).map_err(bad_input)
-}
-
-/// The newest committed checkpoint of the run at `url`.
-fn newest_checkpoint(url: &str) -> Result<String, Failure> {
-    let found = block_on(twinspan_coordinator::latest_checkpoint(url))?
-        .with_context(|| format!("{url} is neither a checkpoint nor a run"))
-        .map_err(bad_input)?;
-    let name = found.ok_or_else(|| {
-        bad_input(anyhow!(
-            "{url} holds no checkpoint (a checkpoint directory has {}); train a run first",
-            Manifest::MODEL_CONFIG_FILE
-        ))
-    })?;
-    Ok(format!(
-        "{}/{}",
-        url.trim_end_matches('/'),
-        Path::new(&name).display()
-    ))
 }

@@ -2,14 +2,20 @@
 
 mod args;
 mod checkpoint;
+mod classify;
 mod coordinator;
 mod counter;
 mod data;
+mod embed;
 mod eval;
 mod exit;
+mod lines;
+mod model;
 mod parent;
+mod passed_over;
 mod runtime;
 mod say;
+mod search;
 mod status;
 mod train;
 mod validate;
@@ -28,6 +34,9 @@ fn main() -> ExitCode {
         Command::Worker(args) => worker::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Eval(args) => eval::run(&args.task),
+        Command::Classify(args) => classify::run(&args),
+        Command::Embed(args) => embed::run(&args),
+        Command::Search(args) => search::run(&args),
         Command::Data(args) => data::run(&args.task),
         Command::Checkpoint(args) => checkpoint::run(&args.task),
         Command::Validate(args) => validate::run(&args),

@@ -9,6 +9,7 @@ mod checkpoint_writes;
 mod checkpoints;
 mod coordinator_away;
 mod data;
+mod inference;
 mod network;
 mod processes;
 mod resume;

@@ -22,7 +22,7 @@ pub fn run(task: &DataTask) -> Result<(), Failure> {
 }
 
 /// The URLs behind what was given: braces expanded, paths from the current folder.
-fn urls(given: &[String]) -> Result<Vec<String>, Failure> {
+pub fn urls(given: &[String]) -> Result<Vec<String>, Failure> {
     let mut urls = Vec::new();
     for pattern in given {
         let expanded = expand_braces(pattern).map_err(|reason| bad_input(anyhow!(reason)))?;
