@@ -148,3 +148,58 @@ async fn read(files: &Directory, number: usize) -> Result<Option<LogRecord>, Coo
             what: error.to_string(),
         })
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinspan_data::Stores;
+
+    fn run(folder: &tempfile::TempDir) -> Directory {
+        let url = format!("file://{}/run", folder.path().display());
+        Directory::open(&Stores::default(), &url).expect("opens")
+    }
+
+    #[tokio::test]
+    async fn of_two_starters_one_opens_the_term_and_the_other_hears_of_it() {
+        let folder = tempfile::tempdir().expect("a folder");
+        for term in 1..20 {
+            let starts = ["a:1", "b:1"].map(|address| Log::open(run(&folder), address));
+            let opened = futures::future::join_all(starts).await;
+            let superseded =
+                |opened: &Result<_, _>| matches!(opened, Err(CoordinatorError::Superseded { .. }));
+            let lost = opened.iter().filter(|opened| superseded(opened)).count();
+            let won: Vec<&(Log, Vec<LogRecord>)> = opened.iter().flatten().collect();
+            // Where one had opened its term before the other looked, both have one: the later rules.
+            assert_eq!(won.len() + lost, 2, "an error of another kind");
+            let mut terms: Vec<u64> = won.iter().map(|(log, _)| log.term().0).collect();
+            terms.sort_unstable();
+            terms.dedup();
+            assert_eq!(
+                terms.len(),
+                won.len(),
+                "one term with two owners, round {term}"
+            );
+        }
+    }
+
+    #[tokio::test]
+    async fn who_was_superseded_appends_nothing_more() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let (mut frozen, _) = Log::open(run(&folder), "a:1").await.expect("opens");
+        frozen.check_alone().await.expect("nobody else is there");
+        let (mut taker, records) = Log::open(run(&folder), "b:1").await.expect("takes over");
+        assert_eq!((records.len(), taker.term()), (1, Term(2)));
+        // The frozen one wakes.
+        let ended = Fact::RunEnded {
+            step: twinspan_types::Step(7),
+        };
+        for refused in [
+            frozen.check_alone().await,
+            frozen.append(ended.clone()).await,
+        ] {
+            assert!(matches!(refused, Err(CoordinatorError::Superseded { .. })));
+        }
+        taker.append(ended).await.expect("it is the owner");
+        assert_eq!(replay(&run(&folder)).await.expect("reads").len(), 3);
+    }
+}

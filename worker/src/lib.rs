@@ -2,6 +2,7 @@
 //! full-batch loss, sums gradients with its peers, and writes its parts of checkpoints. Also what
 //! is done with a trained model: evaluation.
 
+mod batches;
 pub mod checkpoint;
 mod error;
 pub mod eval;

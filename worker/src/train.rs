@@ -1,5 +1,6 @@
 //! One generation: connect, heal, train.
 
+use crate::batches::{loader_config, local_samples};
 use crate::checkpoint::{Snapshot, fingerprint};
 use crate::exchange::Exchange;
 use crate::heal::heal;
@@ -11,36 +12,26 @@ use crate::{TrainState, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, RingConfig, RingListener, TcpRing};
-use twinspan_data::{
-    Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, ShardCache, StoreError,
-    Tokenizer,
-};
+use twinspan_data::{Loader, LoaderConfig, ShardCache, Tokenizer};
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Commit, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
-    CheckpointName, Directive, Index, Phase, Quarantine, Rank, RunConfig, ShardEntry, ShardId,
-    Step, StepMetrics, StepReport, World,
+    CheckpointName, Directive, Index, Phase, Rank, RunConfig, Step, StepMetrics, StepReport, World,
 };
-
-/// Longest wait for a step's samples: a store that is out is nobody's fault, and may come back.
-const OUTAGE: Duration = Duration::from_secs(3600);
-
-/// Longest wait for samples before a look whether the run has ended.
-const LISTEN_EVERY: Duration = Duration::from_millis(100);
 
 /// What a worker's generations share.
 pub struct Run {
-    config: RunConfig,
-    clip: Clip,
+    pub(crate) config: RunConfig,
+    pub(crate) clip: Clip,
     storage: Arc<Storage>,
-    index: Arc<Index>,
-    tokenizer: Arc<Tokenizer>,
+    pub(crate) index: Arc<Index>,
+    pub(crate) tokenizer: Arc<Tokenizer>,
     listener: RingListener,
-    threads: usize,
-    cache: Option<Arc<ShardCache>>,
+    pub(crate) threads: usize,
+    pub(crate) cache: Option<Arc<ShardCache>>,
 }
 
 impl Run {
@@ -148,17 +139,17 @@ fn connect(
 }
 
 /// The loop over steps of one generation.
-struct Loop<'r> {
-    session: &'r Session,
-    config: &'r RunConfig,
+pub(crate) struct Loop<'r> {
+    pub(crate) session: &'r Session,
+    pub(crate) config: &'r RunConfig,
     clip: &'r Clip,
     storage: &'r Arc<Storage>,
     world: &'r World,
     rank: Rank,
     exchange: Exchange,
     /// What the loader was started with.
-    loading: LoaderConfig,
-    loader: Loader,
+    pub(crate) loading: LoaderConfig,
+    pub(crate) loader: Loader,
     boundary: Boundary,
     upload: Option<Upload>,
     /// The last steps in a row whose numbers were not finite.
@@ -233,80 +224,6 @@ impl Loop<'_> {
                 }
             }
         }
-    }
-
-    /// Waits for the step's batch in slices, so that the end of the run ends the wait.
-    fn next_batch(&mut self, state: &TrainState) -> Result<LocalBatch, WorkerError> {
-        let mut begun = Instant::now();
-        let mut told = Duration::ZERO;
-        loop {
-            let (step, what) = match self.loader.next_batch(LISTEN_EVERY) {
-                Err(LoaderError::TimedOut { step, what, .. }) => (step, what),
-                Err(LoaderError::Unreadable { shard, source }) => {
-                    self.give_up(shard, &source, state)?;
-                    begun = Instant::now();
-                    continue;
-                }
-                Err(LoaderError::Store(error)) if error.may_pass() && begun.elapsed() < OUTAGE => {
-                    tracing::warn!("{error}; waiting for the store, for up to {OUTAGE:?}");
-                    self.session.check()?;
-                    self.read_again(state)?;
-                    continue;
-                }
-                batch => return Ok(batch?),
-            };
-            self.session.check()?;
-            let waited = begun.elapsed();
-            if waited > OUTAGE {
-                return Err(LoaderError::TimedOut { step, waited, what }.into());
-            }
-            if waited > told + self.config.cluster.step_timeout {
-                told = waited;
-                tracing::warn!("step {step} has waited {} s for {what}", waited.as_secs());
-            }
-        }
-    }
-
-    /// Reads on from the committed positions.
-    fn read_again(&mut self, state: &TrainState) -> Result<(), WorkerError> {
-        self.loading.cursors.clone_from(&state.cursors);
-        self.loading.start = state.step;
-        self.loader = Loader::start(self.loading.clone())?;
-        Ok(())
-    }
-
-    /// Has a shard passed over from the committed positions on, and reads on from there.
-    fn give_up(
-        &mut self,
-        shard: ShardId,
-        reason: &StoreError,
-        state: &TrainState,
-    ) -> Result<(), WorkerError> {
-        let index = &self.loading.index;
-        let source = index.source_of(shard);
-        let streams = self
-            .loading
-            .lanes
-            .iter()
-            .map(|lane| index.stream(*lane, source));
-        let ShardEntry { url, samples, .. } = index.shard(shard).clone();
-        let quarantine = Quarantine {
-            shard,
-            url,
-            samples,
-            reason: reason.to_string(),
-            from: streams
-                .map(|stream| (stream, state.cursors[stream.index()]))
-                .collect(),
-        };
-        self.session.quarantine(&quarantine, COMMIT_TIMEOUT)?;
-        let Quarantine { url, reason, .. } = &quarantine;
-        tracing::warn!(
-            "{url} cannot be read and is passed over from step {} on: {reason}",
-            state.step.next()
-        );
-        self.loading.quarantines.push(quarantine);
-        self.read_again(state)
     }
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank
@@ -405,17 +322,6 @@ impl Loop<'_> {
     }
 }
 
-fn local_samples(batch: LocalBatch) -> LocalSamples {
-    LocalSamples {
-        ids: batch.keys.iter().map(SampleKey::identity).collect(),
-        pixels: batch.pixels,
-        captions: batch.captions,
-        ends: batch.cursors,
-        key_hash: batch.key_hash,
-        skips: batch.skips,
-    }
-}
-
 fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
     RingConfig {
         rank,
@@ -435,39 +341,4 @@ fn ring_config(config: &RunConfig, world: &World, rank: Rank) -> RingConfig {
 fn rows_by_rank(config: &RunConfig, world: &World) -> Vec<usize> {
     let rows = |rank| world.lanes.lanes_of(rank).count() * config.samples_per_lane() as usize;
     world.size().ranks().map(rows).collect()
-}
-
-fn loader_config(
-    session: &Session,
-    run: &Run,
-    world: &World,
-    rank: Rank,
-    state: &TrainState,
-) -> LoaderConfig {
-    let Run { config, clip, .. } = run;
-    let decode_threads = match config.data.decode_threads {
-        0 => run.threads,
-        threads => threads as usize,
-    };
-    LoaderConfig {
-        index: Arc::clone(&run.index),
-        order: Order {
-            seed: config.seed,
-            lanes: config.data.lanes,
-            shuffle_window: config.data.shuffle_window,
-        },
-        lanes: world.lanes.lanes_of(rank).collect(),
-        lane_group: config.data.lane_group,
-        cursors: state.cursors.clone(),
-        quarantines: world.quarantines.clone(),
-        samples_per_lane: config.samples_per_lane(),
-        start: state.step,
-        image_size: clip.config.vision.image_size() as u32,
-        crop_scale_min: config.data.crop_scale_min,
-        tokenizer: Arc::clone(&run.tokenizer),
-        decode_threads,
-        cache: run.cache.clone(),
-        prefetch_bytes: config.data.prefetch_bytes,
-        lease: session.lease(),
-    }
 }

@@ -11,10 +11,12 @@ mod reporter;
 mod session;
 mod shared;
 mod vote;
+mod waits;
 
 pub use boundary::Boundary;
 pub use error::SessionError;
-pub use membership::{Commit, Membership, Outcome, SessionConfig};
+pub use membership::{Membership, Outcome, SessionConfig};
 pub use session::{Committer, Drain, Session};
 pub use shared::{Ended, Outbox, Sequence, Shared};
 pub use vote::{Tally, Vote, VoteError};
+pub use waits::Commit;

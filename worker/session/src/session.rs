@@ -1,8 +1,9 @@
 //! The session's handle: what the training thread calls.
 
 use crate::SessionError;
-use crate::membership::{Commit, Membership, Outcome, SessionConfig};
+use crate::membership::{Membership, Outcome, SessionConfig};
 use crate::shared::Ended;
+use crate::waits::Commit;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
