@@ -99,9 +99,10 @@ const AT_ONCE: usize = 16;
 pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorError> {
     // A store that refuses says so of a file more clearly than of a listing.
     let Some(first) = read(files, 0).await? else {
-        return match listed(files).await? {
-            0 => Ok(Vec::new()),
-            _ => Err(missing(files, 0)),
+        // A bucket that is not there has no listing: whoever writes to it will say so.
+        return match listed(files).await {
+            Ok(0) | Err(_) => Ok(Vec::new()),
+            Ok(_) => Err(missing(files, 0)),
         };
     };
     let listed = listed(files).await?;

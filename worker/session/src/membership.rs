@@ -15,6 +15,9 @@ use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{Generation, Nonce, RunConfig, Step, WorkerId};
 
+/// Longest attempt to say that this worker goes, when it was told to: others will notice.
+const FAREWELL: Duration = Duration::from_secs(3);
+
 pub(crate) type Client = CoordinatorClient<Channel>;
 
 /// How to reach the coordinator, and who asks.
@@ -242,19 +245,26 @@ impl Membership {
     /// # Errors
     /// The coordinator is out of reach or refuses.
     pub async fn leave(&self, outcome: Outcome) -> Result<(), SessionError> {
+        let patience = match outcome {
+            Outcome::Drained => self.config.patience.min(FAREWELL),
+            Outcome::Done | Outcome::Failed { .. } => self.config.patience,
+        };
         let outcome = match outcome {
             Outcome::Done | Outcome::Drained => v1::leave_request::Outcome::Done(v1::Done {}),
             Outcome::Failed { reason } => v1::leave_request::Outcome::Failed(v1::Failed { reason }),
         };
         let identity = self.identity();
-        let leave = |mut client: Client, fence| {
+        let leave = || {
+            let mut client = self.client();
             let request = v1::LeaveRequest {
-                fence: Some(fence),
+                fence: Some(self.fence(&identity)),
                 outcome: Some(outcome.clone()),
             };
             async move { client.leave(request).await }
         };
-        self.try_as(&identity, "Leave", &leave).await.map(drop)
+        call(&self.config.url, "Leave", patience, leave)
+            .await
+            .map(drop)
     }
 
     /// A request that is made again when the coordinator did not know this worker, and the

@@ -41,6 +41,12 @@ impl Membership {
         fault: Option<GenerationFault>,
     ) -> Result<World, SessionError> {
         loop {
+            if self.shared.is_draining() {
+                return Err(SessionError::Ended {
+                    failed: false,
+                    reason: "this worker was told to go".to_owned(),
+                });
+            }
             let response = self.ask("GetWorld", |mut client, fence| {
                 let fault = fault.clone();
                 async move {
