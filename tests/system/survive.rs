@@ -279,10 +279,10 @@ fn a_worker_that_is_terminated_leaves_in_order_and_the_others_go_on() {
 #[test]
 fn all_workers_that_are_terminated_save_what_they_have_and_the_run_waits_for_others() {
     let cluster = Cluster::start(Workspace::new(STEPS, |run| {
-        run.replace("every_steps: 10", "every_steps: 500")
+        run.replace("every_steps: 10", "every_steps: 50")
     }));
     let workers = [cluster.worker(), cluster.worker()];
-    cluster.workspace.wait_for_records("world_formed", 1);
+    cluster.workspace.wait_for_checkpoint_after(None);
     for worker in &workers {
         signal(worker.id(), Signal::TERM);
     }
@@ -290,8 +290,13 @@ fn all_workers_that_are_terminated_save_what_they_have_and_the_run_waits_for_oth
         let left = bounded_output(worker);
         let errors = String::from_utf8_lossy(&left.stderr);
         assert_eq!(left.status.code(), Some(75), "{errors}");
+        let step = cluster.workspace.newest_checkpoint().expect("a checkpoint");
+        let saved = format!("left after step {step}\n");
+        assert!(
+            errors.contains(&saved),
+            "{step} is not the last step: {errors}"
+        );
     }
-    assert_eq!(cluster.workspace.records("checkpoint_committed"), 1);
     let others = [cluster.worker(), cluster.worker()];
     let output = bounded_output(cluster.coordinator);
     let errors = String::from_utf8_lossy(&output.stderr);

@@ -4,6 +4,10 @@ use crate::roster::{Roster, Seat};
 use std::time::Duration;
 use twinspan_types::Step;
 
+/// How long a worker may take to find its way back to a coordinator that was cut off: to find its
+/// connection dead, and to make another.
+const RETURN: Duration = Duration::from_secs(15);
+
 /// Watches for silence while the step stands still. A rising step proves that all ranks live,
 /// since every collective needs every rank.
 #[derive(Debug)]
@@ -88,7 +92,7 @@ impl Watch {
         let all = silent.clone().count() == roster.workers().count();
         if !all && self.all_silent_until.take().is_some() {
             // This side was cut off and hears the first of them again: the others get their time.
-            self.trusted_from = now + self.timeout;
+            self.trusted_from = now + self.timeout.max(RETURN);
         }
         let (longest, _) = silent.min_by_key(|(_, worker)| worker.heard)?;
         if now < self.trusted_from || silence(self.rose) <= self.timeout {

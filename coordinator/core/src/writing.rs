@@ -72,6 +72,10 @@ impl Core {
 
     pub(crate) fn manifest_stored(&mut self, name: CheckpointName, result: Result<(), String>) {
         self.writes = self.writes.saturating_sub(1);
+        if matches!(self.run, Run::Over(_)) {
+            // It comes too late for a run that has waited long enough: without a record it is void.
+            return;
+        }
         match (result, self.checkpoints.manifest(&name)) {
             (Ok(()), Some(manifest)) => {
                 let generation = manifest.generation;

@@ -391,7 +391,7 @@ fn when_all_are_silent_they_have_the_time_of_their_leases() {
     crew.rig.pass(TIMEOUT / 2 + leases);
     assert!(!crew.report(0, 0, Vec::new()).superseded);
     assert!(!crew.report(1, 0, Vec::new()).superseded);
-    crew.rig.pass(TIMEOUT * 2 + leases);
+    crew.rig.pass(TIMEOUT * 4 + leases);
     assert!(
         crew.rig.told[0].contains("no word from any worker"),
         "{:?}",
