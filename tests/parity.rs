@@ -7,7 +7,7 @@ use std::time::Duration;
 use twinspan_collective::{
     AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld,
 };
-use twinspan_data::{Loader, LoaderConfig, LocalBatch, Order, SampleKey, Tokenizer};
+use twinspan_data::{Loader, LoaderConfig, Order, Tokenizer};
 use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
@@ -174,7 +174,7 @@ impl Case {
             sample_hashes: vec![],
         };
         for _ in 0..STEPS {
-            let batch = samples(loader.next_batch(WAIT).expect("a batch"));
+            let batch = LocalSamples::from(loader.next_batch(WAIT).expect("a batch"));
             let result = stepper
                 .step(&mut state, &batch, order(), &mut exchange, None)
                 .expect("a step");
@@ -243,17 +243,6 @@ impl Case {
             (spec.name.clone(), tensor)
         });
         tensors.collect()
-    }
-}
-
-fn samples(batch: LocalBatch) -> LocalSamples {
-    LocalSamples {
-        ids: batch.keys.iter().map(SampleKey::identity).collect(),
-        pixels: batch.pixels,
-        captions: batch.captions,
-        ends: batch.cursors,
-        key_hash: batch.key_hash,
-        skips: batch.skips,
     }
 }
 

@@ -1,12 +1,12 @@
 //! The checkpoints that a run's log has in force, and whether their files are what was written.
 
 use crate::log::replay;
-use crate::run_dir::kept;
+use crate::run_dir::{kept, replayed};
 use crate::{CoordinatorError, record};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 use twinspan_data::{Directory, OnProgress, Stores};
-use twinspan_types::{CheckpointName, Fact, Generation, LogRecord, Manifest, Part, Step};
+use twinspan_types::{CheckpointName, Generation, Manifest, Part, Step};
 
 /// A checkpoint in force: its record is in the log, and no later record retires it.
 #[derive(Debug, Clone)]
@@ -139,8 +139,7 @@ pub async fn kept_checkpoints(url: &str) -> Result<Vec<KeptCheckpoint>, Coordina
     }
     let records = replay(&files).await?;
     let mut found = Vec::new();
-    for name in kept(&records) {
-        let generation = generation_of(&records, name);
+    for (name, generation) in replayed(&records).kept {
         found.push(KeptCheckpoint {
             name,
             generation,
@@ -187,16 +186,6 @@ pub async fn check_checkpoints(
         });
     }
     Ok(checked)
-}
-
-/// The generation that a checkpoint's record names.
-fn generation_of(records: &[LogRecord], wanted: CheckpointName) -> Generation {
-    let mut facts = records.iter().map(|record| &record.fact);
-    let generation = facts.find_map(|fact| match fact {
-        Fact::CheckpointCommitted { name, generation } if *name == wanted => Some(*generation),
-        _ => None,
-    });
-    generation.unwrap_or_default()
 }
 
 async fn read_manifest(

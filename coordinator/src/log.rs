@@ -14,12 +14,15 @@ pub struct Log {
 }
 
 impl Log {
-    /// Reads all records and opens the next term.
+    /// Opens the next term after these records, which are all.
+    ///
+    /// # Errors
+    /// They are not all: another coordinator was faster. Or the store fails.
     pub async fn open(
         files: Directory,
+        records: &[LogRecord],
         address: &str,
-    ) -> Result<(Self, Vec<LogRecord>), CoordinatorError> {
-        let records = replay(&files).await?;
+    ) -> Result<Self, CoordinatorError> {
         let last = records
             .iter()
             .map(|record| record.term)
@@ -35,7 +38,7 @@ impl Log {
             address: address.to_owned(),
         })
         .await?;
-        Ok((log, records))
+        Ok(log)
     }
 
     /// The log of a run that has ended: nothing more is written.
@@ -116,10 +119,19 @@ pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorErro
         }
     }
     drop(reads);
+    read_on(files, &mut records).await?;
+    Ok(records)
+}
+
+/// Reads what was written after these records.
+pub async fn read_on(
+    files: &Directory,
+    records: &mut Vec<LogRecord>,
+) -> Result<(), CoordinatorError> {
     while let Some(record) = read(files, records.len()).await? {
         records.push(record);
     }
-    Ok(records)
+    Ok(())
 }
 
 /// One more than the highest number that a listing shows.
@@ -160,11 +172,20 @@ mod tests {
         Directory::open(&Stores::default(), &url).expect("opens")
     }
 
+    async fn start(
+        folder: &tempfile::TempDir,
+        address: &str,
+    ) -> Result<(Log, Vec<LogRecord>), CoordinatorError> {
+        let records = replay(&run(folder)).await?;
+        let log = Log::open(run(folder), &records, address).await?;
+        Ok((log, records))
+    }
+
     #[tokio::test]
     async fn of_two_starters_one_opens_the_term_and_the_other_hears_of_it() {
         let folder = tempfile::tempdir().expect("a folder");
         for term in 1..20 {
-            let starts = ["a:1", "b:1"].map(|address| Log::open(run(&folder), address));
+            let starts = ["a:1", "b:1"].map(|address| start(&folder, address));
             let opened = futures::future::join_all(starts).await;
             let superseded =
                 |opened: &Result<_, _>| matches!(opened, Err(CoordinatorError::Superseded { .. }));
@@ -186,9 +207,9 @@ mod tests {
     #[tokio::test]
     async fn who_was_superseded_appends_nothing_more() {
         let folder = tempfile::tempdir().expect("a folder");
-        let (mut frozen, _) = Log::open(run(&folder), "a:1").await.expect("opens");
+        let (mut frozen, _) = start(&folder, "a:1").await.expect("opens");
         frozen.check_alone().await.expect("nobody else is there");
-        let (mut taker, records) = Log::open(run(&folder), "b:1").await.expect("takes over");
+        let (mut taker, records) = start(&folder, "b:1").await.expect("takes over");
         assert_eq!((records.len(), taker.term()), (1, Term(2)));
         // The frozen one wakes.
         let ended = Fact::RunEnded {

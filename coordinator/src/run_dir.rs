@@ -1,6 +1,6 @@
 //! The run's directory: its files, its identity, and what it holds when a term opens.
 
-use crate::log::{Log, replay};
+use crate::log::{Log, read_on, replay};
 use crate::takeover::{self, Probe};
 use crate::{CoordinatorError, Outcome};
 use std::path::Path;
@@ -39,7 +39,7 @@ impl RunDir {
         probe: &Probe,
     ) -> Result<(Self, Found), CoordinatorError> {
         check_identity(&files, config, index).await?;
-        let records = replay(&files).await?;
+        let mut records = replay(&files).await?;
         if let Some(step) = ended_at(&records).filter(|step| *step >= config.train.steps) {
             let checkpoint = newest_whole(&files, &kept(&records)).await?;
             if checkpoint.is_none() {
@@ -62,18 +62,21 @@ impl RunDir {
         // Who listens where the last one did knows that it is gone.
         if let Some(owner) = owner(&records).filter(|owner| owner != address) {
             takeover::wait_until_gone(&owner, config, probe).await?;
+            // What it wrote meanwhile.
+            read_on(&files, &mut records).await?;
         }
-        check_files(&files, &records).await?;
+        let newest = check_files(&files, &records).await?;
         let yaml = twinspan_types::config::to_yaml(config).unwrap_or_default();
         files.write("run.yaml", yaml.into()).await?;
         let index = format!("{}\n", serde_json::json!(index));
         files.write("index.json", index.into()).await?;
-        let (log, records) = Log::open(files.clone(), address).await?;
+        let log = Log::open(files.clone(), &records, address).await?;
         let mut recovered =
             Recovered::replay(log.term(), records.iter().map(|record| &record.fact));
-        let names = kept(&records);
-        let newest = newest_whole(&files, &names).await?;
-        let newest = names.iter().position(|name| newest == Some(*name));
+        let newest = recovered
+            .kept
+            .iter()
+            .position(|(name, _)| newest == Some(*name));
         recovered
             .kept
             .truncate(newest.map_or(0, |newest| newest + 1));
@@ -209,10 +212,15 @@ pub fn kept(records: &[LogRecord]) -> Vec<CheckpointName> {
     kept.into_iter().map(|(name, _)| name).collect()
 }
 
-/// That the run can go on from what it has, before anything is written.
-async fn check_files(files: &Directory, records: &[LogRecord]) -> Result<(), CoordinatorError> {
+/// That the run can go on from what it has, before anything is written; gives its newest whole
+/// checkpoint.
+async fn check_files(
+    files: &Directory,
+    records: &[LogRecord],
+) -> Result<Option<CheckpointName>, CoordinatorError> {
     let names = kept(records);
-    if !names.is_empty() && newest_whole(files, &names).await?.is_none() {
+    let newest = newest_whole(files, &names).await?;
+    if !names.is_empty() && newest.is_none() {
         return Err(CoordinatorError::Corrupt {
             path: files.url_of("checkpoints"),
             what: "no checkpoint of the run is whole".to_owned(),
@@ -225,7 +233,7 @@ async fn check_files(files: &Directory, records: &[LogRecord]) -> Result<(), Coo
             what: "the run's log is missing, and its metrics are there".to_owned(),
         });
     }
-    Ok(())
+    Ok(newest)
 }
 
 /// Retired checkpoints that have files still.
@@ -246,7 +254,8 @@ async fn leftovers(
     Ok(retired.filter(there).collect())
 }
 
-fn replayed(records: &[LogRecord]) -> Recovered {
+/// What follows from a log's records alone.
+pub fn replayed(records: &[LogRecord]) -> Recovered {
     Recovered::replay(Term::default(), records.iter().map(|record| &record.fact))
 }
 

@@ -3,6 +3,7 @@
 use crate::TrainState;
 use crate::WorkerError;
 use crate::step::LocalSamples;
+use crate::storage::OUTAGE;
 use crate::train::{Loop, Run};
 use crate::upload::COMMIT_TIMEOUT;
 use std::sync::Arc;
@@ -10,9 +11,6 @@ use std::time::{Duration, Instant};
 use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, StoreError};
 use twinspan_session::Session;
 use twinspan_types::{Quarantine, Rank, ShardEntry, ShardId, World};
-
-/// Longest wait for a step's samples: a store that is out is nobody's fault, and may come back.
-const OUTAGE: Duration = Duration::from_secs(3600);
 
 /// Longest wait for samples before a look whether the run has ended.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
@@ -93,14 +91,16 @@ impl Loop<'_> {
     }
 }
 
-pub(crate) fn local_samples(batch: LocalBatch) -> LocalSamples {
-    LocalSamples {
-        ids: batch.keys.iter().map(SampleKey::identity).collect(),
-        pixels: batch.pixels,
-        captions: batch.captions,
-        ends: batch.cursors,
-        key_hash: batch.key_hash,
-        skips: batch.skips,
+impl From<LocalBatch> for LocalSamples {
+    fn from(batch: LocalBatch) -> Self {
+        Self {
+            ids: batch.keys.iter().map(SampleKey::identity).collect(),
+            pixels: batch.pixels,
+            captions: batch.captions,
+            ends: batch.cursors,
+            key_hash: batch.key_hash,
+            skips: batch.skips,
+        }
     }
 }
 

@@ -2,8 +2,12 @@
 
 use crate::WorkerError;
 use bytes::Bytes;
+use std::time::Duration;
 use tokio::runtime::{Builder, Runtime};
 use twinspan_data::{Directory, StoreError, Stores};
+
+/// Longest wait for a store that is out or full: that is nobody's fault, and may pass.
+pub const OUTAGE: Duration = Duration::from_secs(3600);
 
 /// One directory, such as a run's or a checkpoint's.
 pub struct Storage {

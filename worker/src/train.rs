@@ -1,6 +1,6 @@
 //! One generation: connect, heal, train.
 
-use crate::batches::{loader_config, local_samples};
+use crate::batches::loader_config;
 use crate::checkpoint::{Snapshot, fingerprint};
 use crate::exchange::Exchange;
 use crate::heal::heal;
@@ -165,7 +165,7 @@ impl Loop<'_> {
             self.session.set_phase(Phase::DataWait);
             let batch = self.next_batch(state)?;
             let data_time = begun.elapsed();
-            let samples = local_samples(batch);
+            let samples = LocalSamples::from(batch);
             directive = self.session.directive().unwrap_or(directive);
             let outcome = self.step(&mut stepper, state, &samples, directive)?;
             let report = self.report(state, &outcome, data_time, begun.elapsed());

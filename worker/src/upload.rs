@@ -2,7 +2,7 @@
 
 use crate::WorkerError;
 use crate::checkpoint::Snapshot;
-use crate::storage::Storage;
+use crate::storage::{OUTAGE, Storage};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
@@ -12,8 +12,6 @@ use twinspan_types::Part;
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
 
-/// Longest wait for a store that is out or full: training goes on meanwhile.
-const OUTAGE: Duration = Duration::from_secs(3600);
 /// Pause between two attempts.
 const PAUSE: Duration = Duration::from_secs(30);
 

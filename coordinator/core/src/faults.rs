@@ -2,7 +2,6 @@
 
 use crate::active::Run;
 use crate::core::Core;
-use crate::message::Action;
 use crate::roster::Seat;
 use twinspan_types::{Fact, Generation, GenerationFault, Rank, ServiceError, Step};
 
@@ -18,9 +17,7 @@ impl Core {
         if let GenerationFault::Lost(rank) = fault {
             self.note_missed(seat, generation, rank);
         }
-        let at_work =
-            matches!(&self.run, Run::Active(active) if active.world.generation == generation);
-        if at_work {
+        if self.is_at_work(seat, generation) {
             match fault {
                 GenerationFault::Lost(_) => {}
                 GenerationFault::Diverged { step, ranks } => self.diverged(generation, step, ranks),
@@ -135,10 +132,10 @@ impl Core {
         });
         match self.checkpoints.latest() {
             Some(older) => {
-                self.act(Action::Tell(format!(
+                self.tell(format!(
                     "{what}: the run goes on from {} instead",
                     older.directory()
-                )));
+                ));
                 self.break_up();
             }
             None => self.fail_for_good(format!(

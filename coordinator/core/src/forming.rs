@@ -4,7 +4,7 @@ use crate::active::{Active, Run, Stage, Waiting};
 use crate::attempts::Attempts;
 use crate::config::{CoreConfig, LoggedWorld, Recovered};
 use crate::core::Core;
-use crate::roster::Seat;
+use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -117,13 +117,13 @@ impl Core {
 
     /// Whether all members of a generation of an earlier term have come; it ends where one has not.
     pub(crate) fn look_for_absent(&mut self) {
-        let here = self.roster.members_of(self.generation).count();
         let Run::Active(active) = &mut self.run else {
             return;
         };
         let Some(complete_by) = active.complete_by else {
             return;
         };
+        let here = self.roster.members_of(self.generation).count();
         let (generation, size) = (active.world.generation, active.world.size());
         if here == size.index() {
             active.complete_by = None;
@@ -158,8 +158,8 @@ impl Core {
             .roster
             .members_of(self.generation)
             .all(|(_, worker)| worker.ready.is_some());
-        let waiting: BTreeSet<WorkerId> = self.waiting_names();
-        let ready = waiting.len() - self.pairs.left_out(&waiting, self.now).len();
+        let left_out = self.left_out(std::iter::empty());
+        let ready = self.roster.waiting().count() - left_out.len();
         let late = deadline.is_some_and(|deadline| self.now >= deadline);
         let first = deadline.is_some();
         let wanted = match (first && !late, stop) {
@@ -204,7 +204,20 @@ impl Core {
         });
     }
 
-    pub(crate) fn waiting_names(&self) -> BTreeSet<WorkerId> {
+    /// Who is left out because of failed links, of those who wait and these.
+    pub(crate) fn left_out<'w>(
+        &self,
+        others: impl Iterator<Item = (Seat, &'w Worker)>,
+    ) -> BTreeSet<WorkerId> {
+        if self.pairs.none_has_failed() {
+            return BTreeSet::new();
+        }
+        let mut all = self.waiting_names();
+        all.extend(others.map(|(_, worker)| worker.id.clone()));
+        self.pairs.left_out(&all, self.now)
+    }
+
+    fn waiting_names(&self) -> BTreeSet<WorkerId> {
         let waiting = self.roster.waiting();
         waiting
             .map(|(seat, _)| self.roster.worker(seat).id.clone())

@@ -4,7 +4,6 @@ use crate::active::{Active, Run, Stage, Waiting};
 use crate::core::Core;
 use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
-use std::collections::BTreeSet;
 use std::time::Duration;
 use twinspan_types::{Directive, Phase};
 
@@ -44,7 +43,7 @@ impl Core {
         let last = in_collective
             .map(|(_, worker)| worker.collective_sequence)
             .max();
-        let mut late = members().filter_map(|(seat, worker)| {
+        let late = members().filter_map(|(seat, worker)| {
             let waits = worker.phase == Phase::Collective
                 && last.is_some_and(|last| worker.collective_sequence >= last);
             let limit = self.limit_of(worker.phase).filter(|_| !waits)?;
@@ -52,7 +51,7 @@ impl Core {
             let still = worker.reported.saturating_sub(worker.moved);
             (still > limit).then_some((seat, limit, worker.moved))
         });
-        let longest = late.by_ref().min_by_key(|(_, _, moved)| *moved);
+        let longest = late.min_by_key(|(_, _, moved)| *moved);
         longest.map(|(seat, limit, _)| (seat, limit))
     }
 
@@ -118,15 +117,8 @@ impl Core {
 
     /// Who waits while a generation is at work.
     fn joiners(&self, active: &Active) -> impl Iterator<Item = (Seat, &Worker)> {
-        let left_out = match self.pairs.none_has_failed() {
-            true => BTreeSet::new(),
-            false => {
-                let mut all = self.waiting_names();
-                let members = self.roster.members_of(active.world.generation);
-                all.extend(members.map(|(_, worker)| worker.id.clone()));
-                self.pairs.left_out(&all, self.now)
-            }
-        };
+        let members = self.roster.members_of(active.world.generation);
+        let left_out = self.left_out(members);
         let waiting = self.roster.waiting();
         let waiting = waiting.map(|(seat, _)| (seat, self.roster.worker(seat)));
         waiting.filter(move |(_, worker)| !left_out.contains(&worker.id))

@@ -119,7 +119,7 @@ impl Core {
     }
 
     /// Whether a worker speaks as a member of the generation at work.
-    fn is_at_work(&self, seat: Seat, generation: Generation) -> bool {
+    pub(crate) fn is_at_work(&self, seat: Seat, generation: Generation) -> bool {
         let place = self.roster.worker(seat).place;
         matches!(&self.run, Run::Active(active) if active.world.generation == generation)
             && place.is_some_and(|(member_of, _)| member_of == generation)

@@ -71,3 +71,13 @@ pub enum SessionError {
     #[error("cannot start the session's thread: {0}")]
     Runtime(#[source] std::io::Error),
 }
+
+impl SessionError {
+    /// The end for a worker that was told to go.
+    pub(crate) fn told_to_go() -> Self {
+        Self::Ended {
+            failed: false,
+            reason: "this worker was told to go".to_owned(),
+        }
+    }
+}

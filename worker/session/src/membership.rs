@@ -147,10 +147,7 @@ impl Membership {
         if self.shared.is_draining() {
             // It goes: there is nothing to join again for.
             self.shared.leave_generation();
-            return Err(SessionError::Ended {
-                failed: false,
-                reason: "this worker was told to go".to_owned(),
-            });
+            return Err(SessionError::told_to_go());
         }
         *joins += 1;
         let generation = self.shared.generation();

@@ -42,10 +42,7 @@ impl Membership {
     ) -> Result<World, SessionError> {
         loop {
             if self.shared.is_draining() {
-                return Err(SessionError::Ended {
-                    failed: false,
-                    reason: "this worker was told to go".to_owned(),
-                });
+                return Err(SessionError::told_to_go());
             }
             let response = self.ask("GetWorld", |mut client, fence| {
                 let fault = fault.clone();
