@@ -55,17 +55,13 @@ impl Log {
     /// # Errors
     /// One has, or the store fails.
     pub async fn check_alone(&self) -> Result<(), CoordinatorError> {
-        let path = self.next_path();
+        let path = path_of(self.next);
         match self.files.size(&path).await? {
             Some(_) => Err(CoordinatorError::Superseded {
                 path: self.files.url_of(&path),
             }),
             None => Ok(()),
         }
-    }
-
-    fn next_path(&self) -> String {
-        format!("log/{:08}.json", self.next)
     }
 
     /// The term that this log writes in.
@@ -76,7 +72,7 @@ impl Log {
     /// Appends a fact. The record's nonce makes it like no other: where another record lies in its
     /// place, this coordinator was superseded.
     pub async fn append(&mut self, fact: Fact) -> Result<(), CoordinatorError> {
-        let path = self.next_path();
+        let path = path_of(self.next);
         let nonce = Nonce(RandomState::new().build_hasher().finish());
         let record = LogRecord {
             term: self.term,
@@ -100,18 +96,16 @@ const AT_ONCE: usize = 16;
 
 /// All records, in order: those that a listing shows, and what was written since.
 pub async fn replay(files: &Directory) -> Result<Vec<LogRecord>, CoordinatorError> {
-    // A store that refuses says so of a file more clearly than of a listing.
-    let Some(first) = read(files, 0).await? else {
-        // A bucket that is not there has no listing: whoever writes to it will say so.
-        return match listed(files).await {
-            Ok(0) | Err(_) => Ok(Vec::new()),
-            Ok(_) => Err(missing(files, 0)),
-        };
+    // A store that refuses says so of a file more clearly than of a listing, and a bucket that is not
+    // there has no listing: whoever writes to it will say so.
+    let is_begun = files.size(&path_of(0)).await?.is_some();
+    let listed = match listed(files).await {
+        Err(_) if !is_begun => 0,
+        listed => listed?,
     };
-    let listed = listed(files).await?;
-    let reads = (1..listed).map(|number| read(files, number));
+    let reads = (0..listed).map(|number| read(files, number));
     let mut reads = futures::stream::iter(reads).buffered(AT_ONCE);
-    let mut records = vec![first];
+    let mut records = Vec::with_capacity(listed);
     while let Some(record) = reads.try_next().await? {
         match record {
             Some(record) => records.push(record),
@@ -143,15 +137,19 @@ async fn listed(files: &Directory) -> Result<usize, CoordinatorError> {
     Ok(numbers.max().map_or(0, |last: usize| last + 1))
 }
 
+fn path_of(number: u64) -> String {
+    format!("log/{number:08}.json")
+}
+
 fn missing(files: &Directory, number: usize) -> CoordinatorError {
     CoordinatorError::Corrupt {
-        path: files.url_of(&format!("log/{number:08}.json")),
+        path: files.url_of(&path_of(number as u64)),
         what: "the record is missing, and later ones are there".to_owned(),
     }
 }
 
 async fn read(files: &Directory, number: usize) -> Result<Option<LogRecord>, CoordinatorError> {
-    let path = format!("log/{number:08}.json");
+    let path = path_of(number as u64);
     let bytes = files.read(&path).await?;
     let record = bytes.map(|bytes| serde_json::from_slice(&bytes));
     record

@@ -9,13 +9,7 @@ const AWAY: Duration = Duration::from_secs(4);
 
 #[test]
 fn workers_go_on_while_the_coordinator_is_frozen_and_nobody_is_lost() {
-    // Steps may become faster than the pace that the lease was reckoned with.
-    let workspace = Workspace::new(100_000, |run| {
-        run.replace(
-            "shuffle_window: 64",
-            "shuffle_window: 64, lease_ahead_seconds: 600",
-        )
-    });
+    let workspace = Workspace::new(100_000, |run| run);
     let mut front = workspace.start(&[]);
     // Late enough for the coordinator to know the pace, on which the lease depends.
     workspace.wait_for_checkpoint_after(Some(300));

@@ -149,13 +149,7 @@ fn workers_go_on_while_the_coordinators_link_is_down_for_30_seconds() {
     let Some(network) = or_skip(Network::start(1 + WORKERS)) else {
         return;
     };
-    // Steps may become faster than the pace that the lease was reckoned with.
-    let (workspace, undisturbed) = runs(STEPS, |run| {
-        run.replace(
-            "shuffle_window: 64",
-            "shuffle_window: 64, lease_ahead_seconds: 300",
-        )
-    });
+    let (workspace, undisturbed) = runs(STEPS, |run| run);
     let calm = undisturbed.start(&["--no-eval", "--workers", "1"]);
     let mut cluster = Cluster::start(network, workspace);
     // Late enough for the coordinator to know the pace, on which the lease depends.

@@ -19,7 +19,8 @@ use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Commit, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
-    CheckpointName, Directive, Index, Phase, Rank, RunConfig, Step, StepMetrics, StepReport, World,
+    CheckpointName, Directive, Index, Phase, Rank, RunConfig, Step, StepMetrics, StepReport, Term,
+    World,
 };
 
 /// What a worker's generations share.
@@ -116,7 +117,8 @@ pub fn train(
         loading,
         loader,
         boundary: Boundary::new(config),
-        upload: None,
+        uploads: Vec::new(),
+        ordered_by: world.term,
         bad_steps: Vec::new(),
     };
     looped.run(state)
@@ -151,7 +153,10 @@ pub(crate) struct Loop<'r> {
     pub(crate) loading: LoaderConfig,
     pub(crate) loader: Loader,
     boundary: Boundary,
-    upload: Option<Upload>,
+    /// Those that are on their way: one, and one more whose commit was not heard of yet.
+    uploads: Vec<Upload>,
+    /// The term that ordered the last of them.
+    ordered_by: Term,
     /// The last steps in a row whose numbers were not finite.
     bad_steps: Vec<Step>,
 }
@@ -171,9 +176,7 @@ impl Loop<'_> {
             let report = self.report(state, &outcome, data_time, begun.elapsed());
             self.session.commit(report);
             self.count_bad_steps(&outcome, state.step)?;
-            if self.upload.as_ref().is_some_and(Upload::is_finished) {
-                self.finish_upload()?;
-            }
+            self.reap_uploads()?;
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
                 self.carry_out(due, state)?;
                 if due.stop {
@@ -181,7 +184,7 @@ impl Loop<'_> {
                 }
                 if due.reform {
                     // What is being written is still this generation's.
-                    self.finish_upload()?;
+                    self.finish_uploads()?;
                     return Ok(Ended::Reform);
                 }
             }
@@ -236,7 +239,7 @@ impl Loop<'_> {
                     return self.finish(state.step);
                 }
                 if due.reform {
-                    self.finish_upload()?;
+                    self.finish_uploads()?;
                     return Ok(Ended::Reform);
                 }
             }
@@ -249,7 +252,10 @@ impl Loop<'_> {
             return Ok(());
         };
         self.session.set_phase(Phase::Checkpoint);
-        self.finish_upload()?;
+        if !directive.follows_commit(self.ordered_by) {
+            self.finish_uploads()?;
+        }
+        self.ordered_by = directive.term;
         let name = CheckpointName {
             step: state.step,
             attempt: order.attempt,
@@ -262,17 +268,24 @@ impl Loop<'_> {
             cursors: state.cursors.clone(),
         };
         let (committer, storage) = (self.session.committer(), Arc::clone(self.storage));
-        self.upload = Some(Upload::start(snapshot, commit, storage, committer));
+        self.uploads
+            .push(Upload::start(snapshot, commit, storage, committer));
         Ok(())
     }
 
-    fn finish_upload(&mut self) -> Result<(), WorkerError> {
-        self.upload.take().map_or(Ok(()), Upload::finish)
+    /// Takes note of uploads that have come to an end.
+    fn reap_uploads(&mut self) -> Result<(), WorkerError> {
+        let mut ended = self.uploads.extract_if(.., |upload| upload.is_finished());
+        ended.try_for_each(Upload::finish)
+    }
+
+    fn finish_uploads(&mut self) -> Result<(), WorkerError> {
+        self.uploads.drain(..).try_for_each(Upload::finish)
     }
 
     fn finish(mut self, step: Step) -> Result<Ended, WorkerError> {
         self.session.set_phase(Phase::Checkpoint);
-        self.finish_upload()?;
+        self.finish_uploads()?;
         Ok(Ended::Finished(Finished {
             step,
             rank: Some(self.rank),

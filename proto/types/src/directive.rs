@@ -38,4 +38,13 @@ impl Directive {
     pub fn precedence(&self) -> (Term, u64) {
         (self.term, self.sequence)
     }
+
+    /// Whether it was given because the checkpoint before it, which `term` had ordered, is
+    /// committed: a rank that has not heard of that need not wait for it, as the coordinator may be
+    /// away. Orders to stop, to reform, by time, and those of another term wait for nobody.
+    #[must_use]
+    pub fn follows_commit(&self, term: Term) -> bool {
+        let timed = self.checkpoint.is_some_and(|order| order.timed);
+        self.term == term && !self.stop && !self.reform && !timed
+    }
 }

@@ -14,7 +14,7 @@ use twinspan_session::{
 };
 use twinspan_types::{
     CheckpointName, Directive, GenerationFault, LaneId, Manifest, Nonce, Part, Phase, Rank,
-    RunConfig, Step, StepMetrics, StepReport, StreamId, World,
+    RunConfig, Step, StepMetrics, StepReport, StreamId, Term, World,
 };
 
 /// Pause between two looks whether a wait is over.
@@ -23,6 +23,12 @@ const LOOK: Duration = Duration::from_millis(20);
 const COMMIT: Duration = Duration::from_secs(60);
 /// Time that a step's numbers take at the most.
 const COMPUTE_MS: u64 = 30;
+
+/// Checkpoints on their way, and the term that ordered the last of them.
+struct Uploads {
+    running: Vec<JoinHandle<Result<(), SessionError>>>,
+    ordered_by: Term,
+}
 
 /// Why a worker left its generation.
 enum Left {
@@ -240,14 +246,19 @@ impl Worker<'_> {
     ) -> Result<bool, Left> {
         let mut boundary = Boundary::new(&self.run);
         let mut directive = world.directive;
-        let mut upload: Option<JoinHandle<Result<(), SessionError>>> = None;
+        let mut uploads = Uploads {
+            running: Vec::new(),
+            ordered_by: world.term,
+        };
         let shared = self.membership.shared();
         loop {
             let last = state.step >= self.run.train.steps;
             if last {
                 let newer = self.membership.wait_for_directive(directive, COMMIT);
                 if let Some(due) = boundary.due(directive, state.step)
-                    && let Some(left) = self.carry_out(world, rank, state, due, &mut upload).await?
+                    && let Some(left) = self
+                        .carry_out(world, rank, state, due, &mut uploads)
+                        .await?
                 {
                     return Ok(left);
                 }
@@ -275,7 +286,9 @@ impl Worker<'_> {
             shared.commit(report(state, tally.sample_hash));
             directive = tally.directive;
             if let Some(due) = boundary.due(tally.directive, state.step)
-                && let Some(left) = self.carry_out(world, rank, state, due, &mut upload).await?
+                && let Some(left) = self
+                    .carry_out(world, rank, state, due, &mut uploads)
+                    .await?
             {
                 return Ok(left);
             }
@@ -301,11 +314,14 @@ impl Worker<'_> {
         rank: Rank,
         state: &State,
         due: Directive,
-        upload: &mut Option<JoinHandle<Result<(), SessionError>>>,
+        uploads: &mut Uploads,
     ) -> Result<Option<bool>, Left> {
         self.membership.shared().set_phase(Phase::Checkpoint);
         if let Some(order) = due.checkpoint {
-            self.finish(upload).await?;
+            if !due.follows_commit(uploads.ordered_by) {
+                self.finish(uploads).await?;
+            }
+            uploads.ordered_by = due.term;
             let commit = Commit {
                 generation: world.generation,
                 name: CheckpointName {
@@ -323,26 +339,23 @@ impl Worker<'_> {
                 files,
                 state,
             );
-            *upload = Some(tokio::spawn(stored));
+            uploads.running.push(tokio::spawn(stored));
         }
         if due.stop || due.reform {
-            self.finish(upload).await?;
+            self.finish(uploads).await?;
             return Ok(Some(due.stop));
         }
         Ok(None)
     }
 
-    async fn finish(
-        &self,
-        upload: &mut Option<JoinHandle<Result<(), SessionError>>>,
-    ) -> Result<(), Left> {
-        let Some(upload) = upload.take() else {
-            return Ok(());
-        };
-        match upload.await {
-            Ok(stored) => Ok(stored?),
-            Err(error) => Err(Left::Failed(error.to_string())),
+    async fn finish(&self, uploads: &mut Uploads) -> Result<(), Left> {
+        for upload in uploads.running.drain(..) {
+            match upload.await {
+                Ok(stored) => stored?,
+                Err(error) => return Err(Left::Failed(error.to_string())),
+            }
         }
+        Ok(())
     }
 }
 
