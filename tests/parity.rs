@@ -50,7 +50,8 @@ optimizer: {{lr: 1e-3, warmup: 2}}
     );
     let config =
         RunConfig::parse(&yaml, Path::new("parity.yaml"), Path::new("/")).expect("a good run file");
-    let model = ModelConfig::from_json(&config.model.to_string(), "model").expect("a good model");
+    let model =
+        ModelConfig::from_json(&config.model.config.to_string(), "model").expect("a good model");
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()
         .build()

@@ -58,7 +58,7 @@ pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     let model = match &loaded {
         Ok(config) => {
             let name = format!("{}, model", file.display());
-            ModelConfig::from_json(&config.model.to_string(), &name).err()
+            ModelConfig::from_json(&config.model.config.to_string(), &name).err()
         }
         Err(
             ConfigError::Unreadable { .. }

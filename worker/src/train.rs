@@ -42,7 +42,7 @@ impl Run {
         listener: RingListener,
         threads: usize,
     ) -> Result<Self, WorkerError> {
-        let model = ModelConfig::from_json(&config.model.to_string(), "model")?;
+        let model = ModelConfig::from_json(&config.model.config.to_string(), "model")?;
         let cache = match &config.data.cache {
             Some(CacheConfig { dir, size }) => Some(Arc::new(ShardCache::open(dir, *size)?)),
             None => None,

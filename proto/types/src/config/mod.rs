@@ -2,11 +2,13 @@
 
 mod captions;
 mod data;
+mod model;
 mod parse;
 mod reader;
 mod sections;
 
 pub use captions::Captions;
+pub use model::{LockImage, LockText, ModelSection};
 pub use parse::expand_braces;
 pub use parse::url_of_path;
 pub use sections::{

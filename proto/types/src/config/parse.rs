@@ -1,13 +1,13 @@
 //! From a file's text to a [`RunConfig`].
 
 use super::data::data;
+use super::model::model;
 use super::reader::{BELOW_ONE, Faults, NOT_NEGATIVE, POSITIVE, Section};
 use super::{
     CheckpointConfig, ClusterConfig, ConfigError, EvalConfig, OptimizerConfig, RunConfig, Schedule,
     TrainConfig, parse_yaml,
 };
 use crate::{Step, WorldSize};
-use serde_json::Value;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -122,31 +122,6 @@ fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
     fit(&config, &top);
     top.finish();
     config
-}
-
-/// The model: the path of open_clip's JSON, or the JSON itself.
-fn model(top: &mut Section<'_>, folder: &Folder<'_>) -> Value {
-    let value = top.take("model");
-    let fault = |message: String| {
-        top.fault("model", message);
-        Value::Null
-    };
-    match value {
-        Some(Value::String(path)) => {
-            let file = folder.0.join(&path);
-            match std::fs::read_to_string(&file).map(|text| serde_json::from_str(&text)) {
-                Ok(Ok(json)) => json,
-                Ok(Err(error)) => fault(format!("{}: not JSON: {error}", file.display())),
-                Err(error) => fault(format!(
-                    "{}: {error}; give the path of an open_clip model JSON, from the run file's folder",
-                    file.display()
-                )),
-            }
-        }
-        Some(json @ Value::Object(_)) => json,
-        Some(other) => fault(format!("{other} is neither a path nor a mapping")),
-        None => fault("is missing; give for example model: models/quickstart.json".to_owned()),
-    }
 }
 
 fn train(mut section: Section<'_>) -> TrainConfig {

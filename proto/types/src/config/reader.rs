@@ -78,6 +78,20 @@ impl<'f> Section<'f> {
         entries.map(section).collect()
     }
 
+    /// A mapping that stands at a key and was taken from there.
+    pub(super) fn nested(&self, key: &str, value: Value) -> Section<'f> {
+        Section::new(&self.at(key), value, self.faults)
+    }
+
+    /// A nested mapping that is present by being written, `true` for one with its defaults.
+    pub(super) fn optional(&mut self, key: &'static str) -> Option<Section<'f>> {
+        match self.take(key)? {
+            Value::Bool(false) => None,
+            Value::Bool(true) => Some(self.nested(key, Value::Null)),
+            other => Some(self.nested(key, other)),
+        }
+    }
+
     /// The raw value of a key. A key without a value is a fault, never a silent default; so is a
     /// number that is not finite, which arrives here as nothing.
     pub(super) fn take(&mut self, key: &'static str) -> Option<Value> {
@@ -119,6 +133,11 @@ impl<'f> Section<'f> {
             self.fault(key, missing);
         }
         text
+    }
+
+    pub(super) fn flag(&mut self, key: &'static str, default: bool) -> bool {
+        self.read(key, "true or false", Value::as_bool)
+            .unwrap_or(default)
     }
 
     pub(super) fn integer(&mut self, key: &'static str, default: u64) -> u64 {

@@ -1,6 +1,6 @@
 //! What a checked run file holds.
 
-use super::Captions;
+use super::{Captions, ModelSection};
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -15,8 +15,8 @@ pub struct RunConfig {
     pub output: String,
     /// Decides data order, augmentation and initial weights.
     pub seed: u64,
-    /// open_clip's model JSON, in full.
-    pub model: serde_json::Value,
+    /// What is trained, and from which weights.
+    pub model: ModelSection,
     /// Where the samples come from and in what order.
     pub data: DataConfig,
     /// How much is trained.
@@ -239,7 +239,16 @@ impl RunConfig {
         };
         let pairs = [
             ("seed", self.seed.to_string(), other.seed.to_string()),
-            ("model", self.model.to_string(), other.model.to_string()),
+            (
+                "model.config",
+                self.model.config.to_string(),
+                other.model.config.to_string(),
+            ),
+            (
+                "model.init_from",
+                format!("{:?}", self.model.init_from),
+                format!("{:?}", other.model.init_from),
+            ),
             ("data.sources", sources(&self.data), sources(&other.data)),
             (
                 "data.lanes",

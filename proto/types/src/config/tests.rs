@@ -122,3 +122,54 @@ fn more_workers_than_groups_of_lanes_is_a_fault() {
         .replace("workers: 2", "workers: 3");
     assert_eq!(faults(&text)[0].path, "cluster.workers");
 }
+
+#[test]
+fn a_model_may_start_from_weights_have_forced_fields_and_locked_towers() {
+    let section = "model: {config: {vision_cfg: {image_size: 224}}, init_from: 'w/open_clip.pt', \
+                   force_image_size: 64, force_patch_dropout: 0.5, lock_image: true, \
+                   lock_text: {unlocked_layers: 1}}";
+    let text = GOOD.replace("model: {embed_dim: 8}", section);
+    let config = parse(&text).expect("a good file");
+    let vision = &config.model.config["vision_cfg"];
+    assert_eq!(
+        (&vision["image_size"], &vision["patch_dropout"]),
+        (&64.into(), &0.5.into())
+    );
+    assert_eq!(
+        config.model.init_from.as_deref(),
+        Some("file:///data/w/open_clip.pt")
+    );
+    let lock_image = config.model.lock_image.expect("locked");
+    assert_eq!(
+        (lock_image.unlocked_groups, lock_image.freeze_bn_stats),
+        (0, false)
+    );
+    assert_eq!(config.model.lock_text.expect("locked").unlocked_layers, 1);
+    let yaml = crate::config::to_yaml(&config).expect("serialises");
+    assert_eq!(parse(&yaml).expect("a run file again"), config);
+
+    let shown = |text: &str| {
+        faults(text)
+            .iter()
+            .map(ToString::to_string)
+            .collect::<Vec<_>>()
+    };
+    let missing = GOOD.replace("{embed_dim: 8}", "{init_from: x}");
+    assert!(
+        shown(&missing)[0].starts_with("model.config: is missing"),
+        "{:?}",
+        shown(&missing)
+    );
+    let misspelt = text.replace("unlocked_layers", "unlocked_layer");
+    assert_eq!(
+        shown(&misspelt),
+        ["model.lock_text.unlocked_layer: unknown key; did you mean unlocked_layers?"]
+    );
+    let (from, other) = (config, parse(GOOD).expect("a good file"));
+    let paths: Vec<_> = from
+        .identity_differences(&other)
+        .iter()
+        .map(|(path, ..)| *path)
+        .collect();
+    assert_eq!(paths, ["model.config", "model.init_from"]);
+}
