@@ -9,8 +9,9 @@ use twinspan_types::config::url_of_path;
 use twinspan_worker::WorkerError;
 use twinspan_worker::eval::EvalModel;
 use twinspan_worker::storage::Storage;
+use twinspan_worker::weights::WeightsFile;
 
-/// Loads the model of a checkpoint's directory, or of the newest checkpoint of a run's.
+/// Loads the model of a checkpoint's directory, of a file of weights in one, or of the newest checkpoint of a run's.
 pub fn load(checkpoint: &str) -> Result<EvalModel, Failure> {
     let given = url_of_path(checkpoint);
     let directory = match is_checkpoint(&given).map_err(bad_input)? {
@@ -20,14 +21,18 @@ pub fn load(checkpoint: &str) -> Result<EvalModel, Failure> {
     EvalModel::load(&directory).map_err(bad_input)
 }
 
-/// Whether the directory at `url` has a checkpoint's configuration. Where it has a checkpoint's
+/// Whether `url` is a file of weights, or a directory with a checkpoint's configuration. Where it has a checkpoint's
 /// other files, the configuration's absence is an error.
 fn is_checkpoint(url: &str) -> Result<bool, WorkerError> {
+    if WeightsFile::is_named_by(url) {
+        return Ok(true);
+    }
     let storage = Storage::open(url)?;
     if storage.has(Manifest::MODEL_CONFIG_FILE)? {
         return Ok(true);
     }
-    match storage.has(Manifest::MODEL_FILE)? || storage.has(Manifest::FILE)? {
+    let weights = WeightsFile::find_if_present(url)?;
+    match weights.is_some() || storage.has(Manifest::FILE)? {
         true => Err(WorkerError::MissingFile {
             url: storage.url_of(Manifest::MODEL_CONFIG_FILE),
         }),

@@ -52,6 +52,17 @@ async fn check_eval_sets(config: &RunConfig) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What a run begins with must be there and fit its model.
+fn check_first_weights(config: &RunConfig) -> Result<(), Failure> {
+    let Some(url) = &config.model.init_from else {
+        return Ok(());
+    };
+    let model = ModelConfig::from_json(&config.model.config.to_string(), "model.config");
+    let model = model.map_err(bad_input)?;
+    let fits = twinspan_worker::weights::check(url, &model);
+    fits.context("model.init_from").map_err(bad_input)
+}
+
 /// The run file with its model: every fault of both at once.
 pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     let loaded = RunConfig::load(file);
@@ -121,5 +132,6 @@ pub fn check(config: RunConfig) -> Result<Checked, Failure> {
         .check_batch(config.data.lanes, config.train.global_batch)
         .map_err(bad_input)?;
     block_on(check_eval_sets(&config))??;
+    check_first_weights(&config)?;
     Ok(Checked { config, index })
 }

@@ -19,3 +19,4 @@ mod skips;
 mod sources;
 mod support;
 mod survive;
+mod weights;

@@ -93,12 +93,13 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
             format!("it names no {}", Manifest::MODEL_FILE),
         )
     })?;
-    let (params, buffers) = openclip::read_model(clip, &model).map_err(weights)?;
+    let model = openclip::parse_safetensors(&model).map_err(weights)?;
+    let model = openclip::read_model(clip, &model).map_err(weights)?;
     let parts: Vec<&[u8]> = optimizer.iter().map(AsRef::as_ref).collect();
     let (exp_avg, exp_avg_sq) = openclip::read_optimizer_parts(clip, &parts).map_err(weights)?;
     Ok(TrainState {
-        params,
-        buffers,
+        params: model.params,
+        buffers: model.buffers,
         moments: Moments {
             exp_avg,
             exp_avg_sq,
@@ -136,13 +137,18 @@ pub fn fingerprint(state: &TrainState) -> u64 {
 }
 
 /// Whether these are the bytes that a manifest's part names.
-pub(crate) fn is_part(part: &Part, bytes: &[u8]) -> bool {
+fn is_part(part: &Part, bytes: &[u8]) -> bool {
     bytes.len() as u64 == part.bytes && sha256(bytes) == part.sha256
 }
 
 /// SHA-256, lower-case hexadecimal.
 pub(crate) fn sha256(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
+    hex(Sha256::new_with_prefix(bytes))
+}
+
+/// A finished hash, lower-case hexadecimal.
+pub(crate) fn hex(hash: Sha256) -> String {
+    hash.finalize()
         .iter()
         .map(|byte| format!("{byte:02x}"))
         .collect()

@@ -1,5 +1,6 @@
 //! Why a worker cannot go on.
 
+use std::path::PathBuf;
 use std::time::Duration;
 use twinspan_collective::CollectiveError;
 use twinspan_data::{CacheError, LoaderError, StoreError, TextError};
@@ -45,6 +46,26 @@ pub enum WorkerError {
     MissingFile {
         /// The file.
         url: String,
+    },
+    /// No file of weights lies where one should.
+    #[error(
+        "{url} holds no weights; give a .safetensors, .pt or .bin file, or a directory with one of {names}"
+    )]
+    NoWeights {
+        /// The directory or file.
+        url: String,
+        /// The names that are looked for.
+        names: String,
+    },
+    /// There is no room for a copy of a remote file.
+    #[error("{url} cannot be copied to {folder}: {source}; make room there, or set TMPDIR to a folder that has some", folder = folder.display())]
+    Copy {
+        /// The file.
+        url: String,
+        /// Where the copy would lie.
+        folder: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
     },
     /// A file of the run is not what it should be.
     #[error("{url} cannot be read: {source}; restore it from a copy")]

@@ -3,6 +3,7 @@
 
 use crate::checkpoint::{fingerprint, restore};
 use crate::storage::Storage;
+use crate::weights::import;
 use crate::{TrainState, WorkerError};
 use serde::{Deserialize, Serialize};
 use twinspan_collective::Collective;
@@ -40,7 +41,7 @@ pub fn heal(
     if world.source.is_none() {
         *state = Some(match &world.restore {
             Some(directory) => restore(storage, directory, clip)?,
-            None => TrainState::initial(clip, config.seed, config.streams()),
+            None => first_state(clip, config)?,
         });
         session.adopt(Vec::new());
     }
@@ -68,6 +69,17 @@ pub fn heal(
             Ok(())
         }
     }
+}
+
+/// The state before the first step: random weights, or imported ones.
+fn first_state(clip: &Clip, config: &RunConfig) -> Result<TrainState, WorkerError> {
+    let mut state = TrainState::initial(clip, config.seed, config.streams());
+    if let Some(url) = &config.model.init_from {
+        let imported = import(url, clip)?;
+        state.params = imported.params;
+        state.buffers = imported.buffers;
+    }
+    Ok(state)
 }
 
 fn exchange_claims(

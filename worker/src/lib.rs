@@ -15,6 +15,7 @@ mod step;
 pub mod storage;
 mod train;
 mod upload;
+pub mod weights;
 
 pub use error::WorkerError;
 pub use exchange::Exchange;

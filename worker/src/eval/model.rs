@@ -1,13 +1,14 @@
 //! A checkpoint's model, ready to embed.
 
 use crate::WorkerError;
-use crate::checkpoint::{is_part, sha256};
+use crate::checkpoint::sha256;
 use crate::grouping::group_by_length;
 use crate::storage::Storage;
+use crate::weights::WeightsFile;
 use twinspan_data::Tokenizer;
 use twinspan_data::vectors::Space;
 use twinspan_model::config::ModelConfig;
-use twinspan_model::openclip;
+use twinspan_model::openclip::ModelWeights;
 use twinspan_model::towers::{BatchNorm, Clip, Weights};
 use twinspan_model::{Device, Tensor};
 use twinspan_types::Manifest;
@@ -26,31 +27,39 @@ pub struct EvalModel {
 }
 
 impl EvalModel {
-    /// Loads the model of a checkpoint directory: open_clip's configuration and weights, which
-    /// must be those that its manifest names. A directory without a manifest is open_clip's own.
+    /// Loads the model at `url`: a checkpoint's directory, or a file of weights with
+    /// `open_clip_config.json` beside it. Where there is a manifest, both must be what it names; a
+    /// directory without one is open_clip's own. Weights are read a tensor at a time, so that this
+    /// takes little more memory than the model itself.
     ///
     /// # Errors
     /// A file is missing, or the weights do not fit the configuration.
     pub fn load(url: &str) -> Result<Self, WorkerError> {
-        let storage = Storage::open(url)?;
+        let weights = WeightsFile::find(url)?;
+        let storage = weights.storage();
         let config = storage.read(Manifest::MODEL_CONFIG_FILE)?;
-        let manifest = manifest(&storage)?;
-        check_part(&storage, &manifest, Manifest::MODEL_CONFIG_FILE, &config)?;
-        let file = storage.url_of(Manifest::MODEL_CONFIG_FILE);
         let config_hash = sha256(&config);
-        let config = ModelConfig::from_json(&String::from_utf8_lossy(&config), &file)?;
+        let manifest = manifest(storage)?;
+        let named = |name: &str, bytes: u64, sha256: &str| {
+            check_part(storage, manifest.as_ref(), name, bytes, sha256)
+        };
+        named(
+            Manifest::MODEL_CONFIG_FILE,
+            config.len() as u64,
+            &config_hash,
+        )?;
+        let file = weights.fetch()?;
+        named(weights.name(), file.bytes, &file.sha256)?;
+        let config_file = storage.url_of(Manifest::MODEL_CONFIG_FILE);
+        let config = ModelConfig::from_json(&String::from_utf8_lossy(&config), &config_file)?;
         let clip = Clip::new(config);
-        let bytes = storage.read(Manifest::MODEL_FILE)?;
-        check_part(&storage, &manifest, Manifest::MODEL_FILE, &bytes)?;
-        let (params, buffers) =
-            openclip::read_model(&clip, &bytes).map_err(|source| WorkerError::Weights {
-                url: storage.url_of(Manifest::MODEL_FILE),
-                source,
-            })?;
+        let ModelWeights {
+            params, buffers, ..
+        } = weights.read(&file, &clip)?;
         let text = &clip.config.text;
         let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
         Ok(Self {
-            fingerprint: sha256((config_hash + &sha256(&bytes)).as_bytes()),
+            fingerprint: sha256((config_hash + &file.sha256).as_bytes()),
             tokenizer,
             clip,
             params,
@@ -165,15 +174,16 @@ fn manifest(storage: &Storage) -> Result<Option<Manifest>, WorkerError> {
 
 fn check_part(
     storage: &Storage,
-    manifest: &Option<Manifest>,
+    manifest: Option<&Manifest>,
     name: &str,
-    bytes: &[u8],
+    bytes: u64,
+    sha256: &str,
 ) -> Result<(), WorkerError> {
     let Some(manifest) = manifest else {
         return Ok(());
     };
     let part = manifest.parts.iter().find(|part| part.name == name);
-    match part.is_some_and(|part| is_part(part, bytes)) {
+    match part.is_some_and(|part| part.bytes == bytes && part.sha256 == sha256) {
         true => Ok(()),
         false => Err(WorkerError::CorruptCheckpoint {
             url: storage.url_of(name),

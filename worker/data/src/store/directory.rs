@@ -4,10 +4,12 @@ use super::retry::retried;
 use super::{Location, StoreError, Stores, present};
 use bytes::Bytes;
 use futures::{StreamExt, TryStreamExt};
+use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
     Error, ListResult, ObjectStore, ObjectStoreExt, PutMode, PutOptions, PutPayload, WriteMultipart,
 };
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Files larger than this are written and read in parts of this size, each repeated by itself.
@@ -36,6 +38,14 @@ impl Directory {
                     .to_owned(),
             });
         }
+        Self::open_to_read(stores, url)
+    }
+
+    /// The directory at `url`, which may be on a web server. Nothing is read yet.
+    ///
+    /// # Errors
+    /// As [`Stores::open`].
+    pub fn open_to_read(stores: &Stores, url: &str) -> Result<Self, StoreError> {
         let (store, prefix) = stores.open(url)?;
         let url = url.trim_end_matches('/').to_owned();
         Ok(Self { store, prefix, url })
@@ -55,6 +65,14 @@ impl Directory {
     #[must_use]
     pub fn url_of(&self, file: &str) -> String {
         format!("{}/{file}", self.url)
+    }
+
+    /// The path of a file in it where that is on this machine.
+    #[must_use]
+    pub fn local_path(&self, file: &str) -> Option<PathBuf> {
+        self.url.starts_with("file://").then_some(())?;
+        let disk = LocalFileSystem::new();
+        disk.path_to_filesystem(&self.path(file)).ok()
     }
 
     fn path(&self, file: &str) -> Path {

@@ -4,8 +4,10 @@ use std::ops::Range;
 
 use twinspan_types::{Rank, WorldSize};
 
-use super::{WeightsError, param_slots};
-use crate::openclip::tensors::{TensorBytes, fill, serialize};
+use safetensors::tensor::SafeTensors;
+
+use super::tensors::{TensorBytes, Wanted, find, read, serialize};
+use super::{StateDict, WeightsError, parse_safetensors, split, wanted_params};
 use crate::towers::Clip;
 
 const FIRST: &str = "exp_avg.";
@@ -51,11 +53,17 @@ pub fn read_optimizer_parts(
     clip: &Clip,
     parts: &[&[u8]],
 ) -> Result<(Vec<f32>, Vec<f32>), WeightsError> {
+    let parts = parts.iter().map(|part| parse_safetensors(part));
+    let parts: Vec<SafeTensors<'_>> = parts.collect::<Result<_, _>>()?;
+    let parts: Vec<&dyn StateDict> = parts.iter().map(|part| part as &dyn StateDict).collect();
+    let (first, second) = (wanted_params(clip, FIRST), wanted_params(clip, SECOND));
     let mut exp_avg = vec![0.0; clip.params.total()];
     let mut exp_avg_sq = exp_avg.clone();
-    let mut slots = param_slots(clip, FIRST, &mut exp_avg);
-    slots.extend(param_slots(clip, SECOND, &mut exp_avg_sq));
-    fill(parts, slots, |key| Some(key))?;
+    let mut targets = split(&mut exp_avg, &first);
+    targets.extend(split(&mut exp_avg_sq, &second));
+    let wanted: Vec<Wanted> = first.into_iter().chain(second).collect();
+    let matches = find(&parts, &wanted, |key| Some(key))?;
+    read(matches, &wanted, &mut targets)?;
     Ok((exp_avg, exp_avg_sq))
 }
 

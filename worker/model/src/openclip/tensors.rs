@@ -1,11 +1,13 @@
 //! Between flat buffers and safetensors files.
 
 use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View, serialize as to_bytes};
+use safetensors::tensor::{Dtype, View, serialize as to_bytes};
 
 use super::WeightsError;
+use super::resize::Resize;
+use super::state_dict::{StateDict, TensorInfo, is_float, to_f32};
 
 /// A tensor to write.
 pub(super) struct TensorBytes<'a> {
@@ -75,73 +77,126 @@ pub(super) fn serialize<'a>(tensors: impl Iterator<Item = (String, TensorBytes<'
     to_bytes(tensors, Some(metadata)).expect("names are unique and lengths follow from shapes")
 }
 
-/// A place that one tensor of a file must fill.
-pub(super) struct Slot<'a> {
-    name: String,
-    shape: Vec<usize>,
-    target: &'a mut [f32],
-    filled: bool,
+/// A tensor that a model must have.
+pub(super) struct Wanted {
+    pub(super) name: String,
+    pub(super) shape: Vec<usize>,
 }
 
-impl<'a> Slot<'a> {
-    pub(super) fn new(name: String, shape: &[usize], target: &'a mut [f32]) -> Self {
-        Self {
-            name,
-            shape: shape.to_vec(),
-            target,
-            filled: false,
-        }
+impl Wanted {
+    /// A model with a logit bias that starts from weights without one has it at 0, as open_clip
+    /// does.
+    fn may_be_missing(&self) -> bool {
+        self.name == "logit_bias"
     }
 
-    fn take(&mut self, tensor: &TensorView<'_>) -> Result<(), String> {
-        let (dtype, shape) = (tensor.dtype(), tensor.shape());
+    /// How a tensor can stand for it; what is wrong if it cannot.
+    fn accept(&self, tensor: &TensorInfo) -> Result<Option<Resize>, String> {
         let name = &self.name;
-        if std::mem::replace(&mut self.filled, true) {
-            return Err(format!("{name}: stands more than once"));
+        if !is_float(tensor.dtype) {
+            return Err(format!("{name}: {:?}; convert it to float32", tensor.dtype));
         }
-        if shape != self.shape {
-            return Err(format!("{name}: {shape:?}, not {:?}", self.shape));
+        if tensor.shape == self.shape || (self.shape.is_empty() && tensor.shape == [1]) {
+            return Ok(None);
         }
-        if dtype != Dtype::F32 {
-            return Err(format!("{name}: {dtype:?}; convert it to float32"));
+        let resize = Resize::of(name).filter(|resize| {
+            matches!(
+                (tensor.shape.as_slice(), self.shape.as_slice()),
+                ([from, width], [to, own]) if width == own && resize.fits(*from, *to)
+            )
+        });
+        match resize {
+            Some(resize) => Ok(Some(resize)),
+            None => Err(format!("{name}: {:?}, not {:?}", tensor.shape, self.shape)),
         }
-        for (value, bytes) in self.target.iter_mut().zip(tensor.data().chunks_exact(4)) {
-            *value = f32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]);
-        }
-        Ok(())
     }
 }
 
-/// Fills every slot from the files. `rename` gives a file's key the name of its slot, or nothing
-/// for a tensor that is not needed.
-pub(super) fn fill(
-    files: &[&[u8]],
-    slots: Vec<Slot<'_>>,
+/// A tensor of a file and the number of the one that it is read for.
+pub(super) struct Match<'f> {
+    file: &'f dyn StateDict,
+    tensor: TensorInfo,
+    wanted: usize,
+    resize: Option<Resize>,
+}
+
+/// Finds every wanted tensor in the files; no value is read. `rename` gives a file's key the name
+/// of what it is wanted for, or nothing for a tensor that is not needed.
+pub(super) fn find<'f>(
+    files: &[&'f dyn StateDict],
+    wanted: &[Wanted],
     rename: impl Fn(&str) -> Option<&str>,
-) -> Result<(), WeightsError> {
-    let mut faults = Vec::new();
-    let mut slots: BTreeMap<String, Slot<'_>> = slots
-        .into_iter()
-        .map(|slot| (slot.name.clone(), slot))
+) -> Result<Vec<Match<'f>>, WeightsError> {
+    let numbers: HashMap<&str, usize> = wanted
+        .iter()
+        .enumerate()
+        .map(|(number, one)| (one.name.as_str(), number))
         .collect();
+    let mut found = vec![false; wanted.len()];
+    let (mut matches, mut faults) = (Vec::new(), Vec::new());
     for file in files {
-        let file =
-            SafeTensors::deserialize(file).map_err(|error| WeightsError::NotSafetensors {
-                detail: error.to_string(),
-            })?;
-        for (key, tensor) in file.iter() {
-            let Some(name) = rename(key) else { continue };
-            match slots.get_mut(name) {
-                Some(slot) => faults.extend(slot.take(&tensor).err()),
-                None => faults.push(format!("{key}: unexpected, {:?}", tensor.shape())),
+        for tensor in file.tensors() {
+            let Some(name) = rename(&tensor.key) else {
+                continue;
+            };
+            let Some(number) = numbers.get(name).copied() else {
+                faults.push(format!("{}: unexpected, {:?}", tensor.key, tensor.shape));
+                continue;
+            };
+            if std::mem::replace(&mut found[number], true) {
+                faults.push(format!("{name}: stands more than once"));
+                continue;
+            }
+            match wanted[number].accept(&tensor) {
+                Ok(resize) => matches.push(Match {
+                    file: *file,
+                    tensor,
+                    wanted: number,
+                    resize,
+                }),
+                Err(fault) => faults.push(fault),
             }
         }
     }
-    let missing = slots.values().filter(|slot| !slot.filled);
-    faults.extend(missing.map(|slot| format!("{}: missing, {:?}", slot.name, slot.shape)));
+    let missing = wanted.iter().zip(&found);
+    let missing = missing.filter(|(one, found)| !**found && !one.may_be_missing());
+    faults.extend(missing.map(|(one, _)| format!("{}: missing, {:?}", one.name, one.shape)));
     faults.sort();
+    matches.sort_by_key(|one| one.wanted);
     match faults.is_empty() {
-        true => Ok(()),
+        true => Ok(matches),
         false => Err(WeightsError::OtherModel { faults }),
     }
+}
+
+/// Reads what was found, one tensor at a time, each to the target of its number. Says of each that
+/// was resized how.
+pub(super) fn read(
+    matches: Vec<Match<'_>>,
+    wanted: &[Wanted],
+    targets: &mut [&mut [f32]],
+) -> Result<Vec<String>, WeightsError> {
+    let mut resized = Vec::new();
+    for Match {
+        file,
+        tensor,
+        wanted: number,
+        resize,
+    } in matches
+    {
+        let bytes = file.read(&tensor);
+        let bytes = bytes.map_err(|detail| WeightsError::Unreadable { detail })?;
+        let mut values = to_f32(tensor.dtype, &bytes);
+        let Wanted { name, shape } = &wanted[number];
+        if let (Some(resize), [rows, width]) = (resize, shape.as_slice()) {
+            values = resize.apply(&values, *width, *rows);
+            resized.push(format!("{name}: {:?} to {shape:?}", tensor.shape));
+        }
+        if values.len() != targets[number].len() {
+            let detail = format!("{}: its bytes are not of {:?}", tensor.key, tensor.shape);
+            return Err(WeightsError::Unreadable { detail });
+        }
+        targets[number].copy_from_slice(&values);
+    }
+    Ok(resized)
 }

@@ -11,7 +11,14 @@ fn numbers(count: usize) -> Vec<f32> {
     (0..count).map(|value| value as f32 * 0.5 - 3.0).collect()
 }
 
-fn faults(result: Result<(Vec<f32>, Vec<f32>), WeightsError>) -> Vec<String> {
+/// What is in a file's bytes.
+fn read(clip: &Clip, bytes: &[u8]) -> Result<(Vec<f32>, Vec<f32>), WeightsError> {
+    let weights = read_model(clip, &parse_safetensors(bytes)?)?;
+    assert_eq!(weights.resized, [""; 0]);
+    Ok((weights.params, weights.buffers))
+}
+
+fn faults<T: std::fmt::Debug>(result: Result<T, WeightsError>) -> Vec<String> {
     match result {
         Err(WeightsError::OtherModel { faults }) => faults,
         other => panic!("expected another model, got {other:?}"),
@@ -33,7 +40,7 @@ fn a_model_file_round_trips() {
         let flat = numbers(clip.params.total());
         let buffers = numbers(clip.buffers.total());
         let bytes = write_model(&clip, &flat, &buffers, 7);
-        assert_eq!(read_model(&clip, &bytes).unwrap(), (flat, buffers));
+        assert_eq!(read(&clip, &bytes).unwrap(), (flat, buffers));
     }
 }
 
@@ -70,9 +77,9 @@ fn prefixed_keys_are_accepted() {
             format!("text.{key}")
         })
     });
-    assert_eq!(read_model(&clip, &custom_text).unwrap().0, flat);
-    let parallel = with_keys(&custom_text, |key| Some(format!("module.{key}")));
-    assert_eq!(read_model(&clip, &parallel).unwrap().0, flat);
+    assert_eq!(read(&clip, &custom_text).unwrap().0, flat);
+    let parallel = with_keys(&custom_text, |key| Some(format!("module._orig_mod.{key}")));
+    assert_eq!(read(&clip, &parallel).unwrap().0, flat);
 }
 
 #[test]
@@ -85,7 +92,7 @@ fn all_tensors_that_do_not_fit_are_listed_at_once() {
         "ln_final.weight" => Some("visual.ln_post.weight ".to_owned()),
         _ => Some(key.to_owned()),
     });
-    let found = faults(read_model(&clip, &bytes));
+    let found = faults(read(&clip, &bytes));
     assert_eq!(
         found,
         [
@@ -101,13 +108,13 @@ fn all_tensors_that_do_not_fit_are_listed_at_once() {
         "positional_embedding" => Some("visual.conv1.weight".to_owned()),
         _ => Some(key.to_owned()),
     });
-    let found = faults(read_model(&clip, &swapped));
+    let found = faults(read(&clip, &swapped));
     assert!(
         found.contains(&"positional_embedding: [16, 3, 4, 4], not [12, 16]".to_owned()),
         "{found:#?}"
     );
-    assert!(faults(read_model(&other, &bytes)).len() > 50);
-    let error = read_model(&clip, b"PK not safetensors").unwrap_err();
+    assert!(faults(read(&other, &bytes)).len() > 50);
+    let error = read(&clip, b"PK not safetensors").unwrap_err();
     assert!(
         matches!(error, WeightsError::NotSafetensors { .. }),
         "{error}"
@@ -156,4 +163,54 @@ fn the_config_beside_the_weights_is_read_back_as_the_same_model() {
     assert_eq!(written["preprocess_cfg"]["interpolation"], "bicubic");
     let config = ModelConfig::from_json(&written.to_string(), "open_clip_config.json").unwrap();
     assert_eq!(config, clip.config);
+}
+
+#[test]
+fn weights_of_half_width_and_of_another_picture_size_and_context_fit() {
+    let clip = small_vit();
+    let flat: Vec<f32> = numbers(clip.params.total())
+        .into_iter()
+        .map(|value| value % 64.0)
+        .collect();
+    let plain = write_model(&clip, &flat, &[], 0);
+    let file = SafeTensors::deserialize(&plain).unwrap();
+    let halves = file.iter().map(|(key, tensor)| {
+        let values = tensor.data().as_chunks::<4>().0.iter();
+        let values =
+            values.flat_map(|word| half::f16::from_f32(f32::from_le_bytes(*word)).to_le_bytes());
+        let tensor = (
+            Dtype::F16,
+            tensor.shape().to_vec(),
+            values.collect::<Vec<u8>>(),
+        );
+        (key.to_owned(), tensor)
+    });
+    let halves: Vec<_> = halves.collect();
+    let views = halves.iter().map(|(key, (dtype, shape, bytes))| {
+        let view = safetensors::tensor::TensorView::new(*dtype, shape.clone(), bytes);
+        (key, view.unwrap())
+    });
+    let halves = safetensors::serialize(views, None).unwrap();
+    assert_eq!(read(&clip, &halves).unwrap().0, flat);
+
+    let mut source = clip.config.source.clone();
+    source["vision_cfg"]["image_size"] = 16.into();
+    source["text_cfg"]["context_length"] = 20.into();
+    let larger = Clip::new(ModelConfig::from_json(&source.to_string(), "larger").unwrap());
+    let weights = read_model(&larger, &parse_safetensors(&plain).unwrap()).unwrap();
+    assert_eq!(
+        weights.resized,
+        [
+            "positional_embedding: [12, 16] to [20, 16]",
+            "visual.positional_embedding: [5, 16] to [17, 16]",
+        ]
+    );
+    let kept = |clip: &Clip, params: &[f32], name: &str| {
+        params[clip.params.find(name).unwrap().range()].to_vec()
+    };
+    let name = "visual.proj";
+    assert_eq!(
+        kept(&larger, &weights.params, name),
+        kept(&clip, &flat, name)
+    );
 }
