@@ -13,6 +13,7 @@ use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
 use twinspan_testkit::reference::{self, Params, Tensor};
+use twinspan_types::config::{LockImage, LockText};
 use twinspan_types::{Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize};
 use twinspan_worker::{
     Exchange, LocalSamples, NotFinite, StepOrder, StepResult, Stepper, TrainState,
@@ -34,6 +35,7 @@ struct Trained {
     losses: Vec<f64>,
     first_gradient: Vec<f32>,
     params: Vec<f32>,
+    buffers: Vec<f32>,
     sample_hashes: Vec<u64>,
 }
 
@@ -89,6 +91,16 @@ fn resnet() -> Case {
     };
     let model = "{embed_dim: 24, vision_cfg: {image_size: 64, layers: [1, 1, 1, 1], width: 8, head_width: 64}, text_cfg: {context_length: 77, vocab_size: 49408, width: 32, heads: 2, layers: 2}}";
     case(model, 3, reference_config(vision))
+}
+
+/// A model of the sigmoid loss whose image tower drops patches.
+fn sigmoid_with_patch_dropout() -> Case {
+    let mut case = vit();
+    let config = &mut case.config.model.config;
+    config["vision_cfg"]["patch_dropout"] = 0.5.into();
+    config["init_logit_bias"] = (-3.0).into();
+    case.clip = Clip::new(ModelConfig::from_json(&config.to_string(), "model").expect("a model"));
+    case
 }
 
 fn reference_config(vision: reference::VisionConfig) -> reference::ModelConfig {
@@ -172,6 +184,7 @@ impl Case {
             losses: vec![],
             first_gradient: vec![],
             params: vec![],
+            buffers: vec![],
             sample_hashes: vec![],
         };
         for _ in 0..STEPS {
@@ -189,6 +202,7 @@ impl Case {
             }
         }
         trained.params = state.params;
+        trained.buffers = state.buffers;
         trained
     }
 
@@ -419,4 +433,88 @@ fn an_average_in_place_of_a_sum_is_caught() {
         (error - 0.5).abs() < 0.01,
         "half the gradient is an error of one half, not {error}"
     );
+}
+
+/// Trains a case with locked towers on two ranks; gives the names of what changed.
+fn changed_when_locked(
+    mut case: Case,
+    image: Option<LockImage>,
+    text: Option<LockText>,
+) -> (Vec<String>, Vec<f32>) {
+    case.config.model.lock_image = image;
+    case.config.model.lock_text = text;
+    case.clip = case.clip.lock(&case.config.model).expect("can be locked");
+    let start = case.initial().params;
+    let trained = case.train(ThreadWorld::new(WorldSize(2), WAIT));
+    let specs = case.clip.params.specs().iter();
+    let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
+    let changed = specs
+        .filter(|spec| bits(&start[spec.range()]) != bits(&trained.params[spec.range()]))
+        .map(|spec| spec.name.clone());
+    (changed.collect(), trained.buffers)
+}
+
+#[test]
+fn a_locked_tower_does_not_change_by_a_bit_and_its_unlocked_last_groups_do() {
+    let lock = |unlocked_groups| LockImage {
+        unlocked_groups,
+        freeze_bn_stats: false,
+    };
+    let is_image = |name: &String| name.starts_with("visual.");
+    let (changed, _) = changed_when_locked(vit(), Some(lock(0)), None);
+    assert!(changed.iter().any(|name| name == "logit_scale"));
+    assert!(changed.iter().any(|name| name == "token_embedding.weight"));
+    assert_eq!(changed.iter().filter(|name| is_image(name)).count(), 0);
+
+    let (changed, _) =
+        changed_when_locked(vit(), Some(lock(2)), Some(LockText { unlocked_layers: 1 }));
+    for name in &changed {
+        let last = [
+            "visual.transformer.resblocks.1.",
+            "visual.ln_post.",
+            "visual.proj",
+        ];
+        let is_last = last.iter().any(|prefix| name.starts_with(prefix));
+        let trained = is_last || ["logit_scale", "text_projection"].contains(&name.as_str());
+        assert!(trained, "{name} changed");
+    }
+    // Weight and bias of six layers of a block and of the norm, and the projection.
+    assert_eq!(changed.iter().filter(|name| is_image(name)).count(), 15);
+    assert!(changed.iter().any(|name| name == "text_projection"));
+}
+
+#[test]
+fn a_locked_resnet_keeps_its_weights_and_where_asked_its_running_statistics() {
+    for freeze_bn_stats in [false, true] {
+        let case = resnet();
+        let start = case.initial().buffers;
+        let lock = LockImage {
+            unlocked_groups: 0,
+            freeze_bn_stats,
+        };
+        let (changed, buffers) = changed_when_locked(case, Some(lock), None);
+        assert!(changed.iter().all(|name| !name.starts_with("visual.")));
+        assert_eq!(buffers == start, freeze_bn_stats);
+    }
+}
+
+#[test]
+fn the_sigmoid_loss_and_patch_dropout_are_the_same_for_any_number_of_ranks() {
+    let case = sigmoid_with_patch_dropout();
+    let alone = case.train(ThreadWorld::new(WorldSize(1), WAIT));
+    let bias = case.clip.params.logit_bias().expect("a bias");
+    assert!(alone.params[bias] != -3.0, "the bias is trained");
+    for size in 2..=4 {
+        let trained = case.train(ThreadWorld::new(WorldSize(size), WAIT));
+        assert_eq!(trained.sample_hashes, alone.sample_hashes);
+        for (ours, alone) in trained.losses.iter().zip(&alone.losses) {
+            assert!(
+                (ours - alone).abs() < 1e-4,
+                "{size} ranks: {ours} and {alone}"
+            );
+        }
+        let gradients = [&alone, &trained].map(|one| case.named(&one.first_gradient));
+        let (error, name) = worst_gradient(&gradients[0], &gradients[1]);
+        assert!(error < 1e-4, "{size} ranks: {name} is off by {error:e}");
+    }
 }

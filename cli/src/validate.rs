@@ -9,7 +9,8 @@ use crate::say;
 use anyhow::{Context, anyhow};
 use std::path::Path;
 use twinspan_model::config::ModelConfig;
-use twinspan_types::{ConfigError, Index, RunConfig, WorldSize};
+use twinspan_model::towers::Clip;
+use twinspan_types::{Index, RunConfig, WorldSize};
 
 /// A run that can be started.
 pub struct Checked {
@@ -63,25 +64,14 @@ fn check_first_weights(config: &RunConfig) -> Result<(), Failure> {
     fits.context("model.init_from").map_err(bad_input)
 }
 
-/// The run file with its model: every fault of both at once.
+/// The run file, then its model: every fault of either at once.
 pub fn load(file: &Path) -> Result<RunConfig, Failure> {
-    let loaded = RunConfig::load(file);
-    let model = match &loaded {
-        Ok(config) => {
-            let name = format!("{}, model", file.display());
-            ModelConfig::from_json(&config.model.config.to_string(), &name).err()
-        }
-        Err(
-            ConfigError::Unreadable { .. }
-            | ConfigError::NotYaml { .. }
-            | ConfigError::Faults { .. },
-        ) => None,
-    };
-    match (loaded, model) {
-        (Ok(config), None) => Ok(config),
-        (Ok(_), Some(error)) => Err(bad_input(error)),
-        (Err(error), _) => Err(bad_input(error)),
-    }
+    let config = RunConfig::load(file).map_err(bad_input)?;
+    let name = format!("{}, model", file.display());
+    let model = ModelConfig::from_json(&config.model.config.to_string(), &name);
+    let locked = Clip::new(model.map_err(bad_input)?).lock(&config.model);
+    locked.map_err(|fault| bad_input(anyhow!("{}: {fault}", file.display())))?;
+    Ok(config)
 }
 
 /// The run with another number of workers than its file names.

@@ -95,6 +95,7 @@ impl From<LocalBatch> for LocalSamples {
     fn from(batch: LocalBatch) -> Self {
         Self {
             ids: batch.keys.iter().map(SampleKey::identity).collect(),
+            draws: batch.keys.iter().map(SampleKey::hash).collect(),
             pixels: batch.pixels,
             captions: batch.captions,
             ends: batch.cursors,

@@ -7,7 +7,7 @@ use twinspan_data::{CacheError, LoaderError, StoreError, TextError};
 use twinspan_model::config::ModelConfigError;
 use twinspan_model::openclip::WeightsError;
 use twinspan_session::{SessionError, VoteError};
-use twinspan_types::{GenerationFault, Rank, Step};
+use twinspan_types::{Fault, GenerationFault, Rank, Step};
 
 /// One variant for each reaction.
 #[derive(Debug, thiserror::Error)]
@@ -24,6 +24,9 @@ pub enum WorkerError {
     /// The model's JSON is not one that this build can train.
     #[error(transparent)]
     Model(#[from] ModelConfigError),
+    /// What is to be locked cannot be.
+    #[error("{0}")]
+    Lock(Fault),
     /// The model's text tower does not fit the tokeniser.
     #[error(transparent)]
     Text(#[from] TextError),
@@ -123,6 +126,12 @@ pub enum WorkerError {
     /// A checkpoint was not finished in time.
     #[error("a checkpoint was not uploaded within {0:?}")]
     UploadTimeout(Duration),
+}
+
+impl From<Fault> for WorkerError {
+    fn from(fault: Fault) -> Self {
+        Self::Lock(fault)
+    }
 }
 
 impl WorkerError {

@@ -4,6 +4,7 @@
 
 mod batches;
 pub mod checkpoint;
+mod contrast;
 mod error;
 pub mod eval;
 mod exchange;

@@ -1,12 +1,14 @@
 //! One optimiser update over one global batch, in the order in which the design tells it.
 
+use crate::contrast::contrast;
 use crate::exchange::TokenRows;
 use crate::grouping::group_by_length;
 use crate::{Exchange, TrainState, WorkerError};
 use std::time::{Duration, Instant};
-use twinspan_model::loss::{ContrastiveBatch, Duplicates, LogSumExps, LossGradients};
+use twinspan_model::loss::{ContrastiveBatch, Duplicates, LossGradients};
 use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, learning_rate};
-use twinspan_model::towers::{BatchNorm, Clip, ImageForward, TextForward, Weights};
+use twinspan_model::params::Tower;
+use twinspan_model::towers::{BatchNorm, Clip, ImageForward, PatchDraws, TextForward, Weights};
 use twinspan_model::{Device, Tensor, TensorData};
 use twinspan_session::{Session, Tally, Vote};
 use twinspan_types::{Cursor, Directive, Phase, RunConfig, Skip, StreamId};
@@ -19,6 +21,8 @@ pub struct LocalSamples {
     pub captions: Vec<Vec<u32>>,
     /// A number for each sample, equal for equal samples.
     pub ids: Vec<u64>,
+    /// A number for each sample in each epoch, which its draws depend on.
+    pub draws: Vec<u64>,
     /// Where the rank's lanes stand after the batch.
     pub ends: Vec<(StreamId, Cursor)>,
     /// Sum of the hashes of the samples' keys.
@@ -132,7 +136,7 @@ impl<'r> Stepper<'r> {
         enter(session, Phase::Compute);
         let start = Instant::now();
         let weights = self.clip.weights(&state.params, &self.device);
-        let images = self.embed_images(&weights, batch);
+        let images = self.embed_images(&weights, batch, &state.buffers);
         let texts = self.embed_texts(&weights, batch);
         let e = self.clip.config.embed_dim;
         let x_re = images
@@ -156,17 +160,17 @@ impl<'r> Stepper<'r> {
             tile: self.config.train.loss_tile as usize,
             duplicates: &duplicates,
         };
-        let own = contrastive.log_sum_exps();
-        let all = LogSumExps {
-            image: exchange.gather_rows(&own.image, 1)?,
-            text: exchange.gather_rows(&own.text, 1)?,
-        };
+        let logit_bias = self.clip.params.logit_bias();
+        let bias = logit_bias.map(|place| state.params[place]);
+        let (loss, gradients) = contrast(&contrastive, bias, exchange, || {
+            enter(session, Phase::Compute);
+        })?;
 
-        enter(session, Phase::Compute);
-        let loss = contrastive.loss(&all);
-        let gradients = contrastive.gradients(&all);
         self.gradient.fill(0.0);
         self.gradient[logit_scale] = gradients.logit_scale;
+        if let Some(place) = logit_bias {
+            self.gradient[place] = gradients.logit_bias;
+        }
         let mut batch_stats = self.mean_batch_stats(&images, exchange.global_batch());
         self.backward(&weights, images, texts, &gradients);
         drop(weights);
@@ -215,7 +219,16 @@ impl<'r> Stepper<'r> {
 
     /// The pictures through the image tower: one call a lane group where batch norm needs it, else
     /// one for all.
-    fn embed_images(&self, weights: &Weights<'_>, batch: &LocalSamples) -> Vec<ImageForward> {
+    fn embed_images(
+        &self,
+        weights: &Weights<'_>,
+        batch: &LocalSamples,
+        running: &[f32],
+    ) -> Vec<ImageForward> {
+        let norm = match self.clip.frozen_norms {
+            true => BatchNorm::Running(running),
+            false => BatchNorm::Batch,
+        };
         let rows = batch.captions.len();
         let pixels = batch.pixels.len() / rows.max(1);
         let at_once = match self.clip.buffers.total() == 0 {
@@ -223,11 +236,16 @@ impl<'r> Stepper<'r> {
             false => self.config.samples_per_group() as usize,
         };
         let groups = batch.pixels.chunks(at_once * pixels.max(1));
+        let groups = groups.zip(batch.draws.chunks(at_once));
         groups
-            .map(|group| {
-                let pictures = group.len() / pixels;
+            .map(|(group, pictures)| {
+                let draws = PatchDraws {
+                    seed: self.config.seed,
+                    pictures,
+                };
+                let count = pictures.len();
                 self.clip
-                    .embed_images(weights, group, pictures, BatchNorm::Batch)
+                    .embed_images(weights, group, count, norm, Some(draws))
             })
             .collect()
     }
@@ -259,7 +277,7 @@ impl<'r> Stepper<'r> {
     }
 
     /// Gradients of the embeddings enter the towers from outside: every output's rows, times their
-    /// gradient, summed.
+    /// gradient, summed. A tower that is locked whole has no graph and takes none.
     fn backward(
         &mut self,
         weights: &Weights<'_>,
@@ -270,13 +288,16 @@ impl<'r> Stepper<'r> {
         let e = self.clip.config.embed_dim;
         let mut outputs = Vec::with_capacity(images.len() + texts.forwards.len());
         let mut image_gradient = gradients.image.as_slice();
+        let trains = |tower| self.clip.params.is_trained(tower);
+        let images = images.into_iter().filter(|_| trains(Tower::Image));
         for image in images {
             let [rows, _] = image.embeddings.dims();
             let (own, rest) = image_gradient.split_at(rows * e);
             image_gradient = rest;
             outputs.push((image.embeddings, own.to_vec()));
         }
-        for (rows, forward) in texts.rows.iter().zip(&texts.forwards) {
+        let groups = texts.rows.iter().zip(&texts.forwards);
+        for (rows, forward) in groups.filter(|_| trains(Tower::Text)) {
             let own = rows.iter().flat_map(|row| &gradients.text[row * e..][..e]);
             outputs.push((forward.embeddings.clone(), own.copied().collect()));
         }
@@ -303,8 +324,10 @@ impl<'r> Stepper<'r> {
         );
         let logit_scale = &mut params[self.clip.params.logit_scale()];
         *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
-        for (running, batch) in buffers.iter_mut().zip(batch_stats) {
-            *running += (batch - *running) * BATCH_NORM_MOMENTUM;
+        if !self.clip.frozen_norms {
+            for (running, batch) in buffers.iter_mut().zip(batch_stats) {
+                *running += (batch - *running) * BATCH_NORM_MOMENTUM;
+            }
         }
     }
 }

@@ -47,7 +47,7 @@ impl Run {
             Some(CacheConfig { dir, size }) => Some(Arc::new(ShardCache::open(dir, *size)?)),
             None => None,
         };
-        let clip = Clip::new(model);
+        let clip = Clip::new(model).lock(&config.model)?;
         let text = &clip.config.text;
         let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
         let storage = Arc::new(Storage::open(&config.url())?);

@@ -33,6 +33,8 @@ pub struct ModelConfig {
     pub quick_gelu: bool,
     /// Logarithm of the first logit scale.
     pub init_logit_scale: f32,
+    /// The first logit bias; a model that has one is trained with the sigmoid loss (SigLIP).
+    pub init_logit_bias: Option<f32>,
     /// The `model_cfg` as it was read, to be written beside the weights.
     pub source: Value,
 }
@@ -54,6 +56,8 @@ pub enum VisionConfig {
         patch_size: usize,
         /// Side of the square picture in pixels.
         image_size: usize,
+        /// Share of a picture's patches that are left out in training.
+        patch_dropout: f64,
     },
     /// OpenAI's ModifiedResNet.
     ResNet {
@@ -161,6 +165,9 @@ impl ModelConfig {
             text: text(top.required("text_cfg")),
             quick_gelu: top.flag("quick_gelu", false),
             init_logit_scale: top.number("init_logit_scale", (1.0_f64 / 0.07).ln()) as f32,
+            init_logit_bias: top
+                .optional_number("init_logit_bias")
+                .map(|bias| bias as f32),
             source,
         };
         top.finish(rules::TOP);
@@ -217,6 +224,7 @@ fn vision(mut fields: Fields<'_>) -> VisionConfig {
         mlp_ratio: fields.ratio("mlp_ratio", 4.0, width),
         patch_size,
         image_size,
+        patch_dropout: fields.share("patch_dropout"),
     };
     fields.finish(rules::VIT);
     config

@@ -5,6 +5,7 @@
 
 mod buffers;
 mod init;
+mod lock;
 mod plan;
 mod table;
 #[cfg(test)]
@@ -22,7 +23,7 @@ use crate::config::ModelConfig;
 /// Which part of the model a parameter belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Tower {
-    /// The logit scale.
+    /// The logit scale and the logit bias.
     Shared,
     /// The text tower.
     Text,
@@ -45,6 +46,8 @@ pub struct ParamSpec {
     pub tower: Tower,
     /// Its first values.
     pub init: Init,
+    /// Whether it stays as it is: no gradient, no moments, no decay.
+    pub locked: bool,
 }
 
 impl ParamSpec {
@@ -132,6 +135,12 @@ impl ParamTable {
     #[must_use]
     pub fn logit_scale(&self) -> usize {
         self.always("logit_scale").offset
+    }
+
+    /// Place of the logit bias in the flat buffer; none in a model of the softmax loss.
+    #[must_use]
+    pub fn logit_bias(&self) -> Option<usize> {
+        self.find("logit_bias").map(|spec| spec.offset)
     }
 
     /// The values of one tower, which stand together.

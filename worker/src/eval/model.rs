@@ -114,7 +114,7 @@ impl EvalModel {
                 let batch = group.len() / picture;
                 to_vec(
                     self.clip
-                        .embed_images(&weights, group, batch, norm)
+                        .embed_images(&weights, group, batch, norm, None)
                         .embeddings,
                 )
             })

@@ -34,10 +34,8 @@ pub struct LockImage {
 /// open_clip's `--lock-text`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockText {
-    /// Layers, counted from the output, that are trained all the same.
+    /// Groups of layers, counted from the output, that are trained all the same.
     pub unlocked_layers: u64,
-    /// Whether the layer norms of locked layers are locked, too.
-    pub freeze_layer_norm: bool,
 }
 
 /// Keys by which a mapping is this section and no model JSON written in place.
@@ -91,7 +89,6 @@ fn section(mut section: Section<'_>, folder: &Folder<'_>) -> ModelSection {
         lock_text: section.optional("lock_text").map(|mut lock| {
             let locked = LockText {
                 unlocked_layers: lock.integer("unlocked_layers", 0),
-                freeze_layer_norm: lock.flag("freeze_layer_norm", false),
             };
             lock.finish();
             locked

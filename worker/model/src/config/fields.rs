@@ -131,6 +131,22 @@ impl<'f> Fields<'f> {
         }
     }
 
+    /// A share from 0 to below 1; 0 where it is absent.
+    pub(super) fn share(&mut self, key: &str) -> f64 {
+        let share = self.number(key, 0.0);
+        if !(0.0..1.0).contains(&share) {
+            self.fault(key, format!("{share} is not a share from 0 to below 1"));
+        }
+        share
+    }
+
+    /// A finite number that may be absent.
+    pub(super) fn optional_number(&mut self, key: &str) -> Option<f64> {
+        let is_there = self.values.get(key).is_some_and(|value| !value.is_null());
+        let number = self.number(key, 0.0);
+        is_there.then_some(number)
+    }
+
     /// A finite number.
     pub(super) fn number(&mut self, key: &str, default: f64) -> f64 {
         match self.take(key) {

@@ -100,11 +100,6 @@ pub(super) const TOP: &[Rule] = &[
     unused("custom_text"),
     only("nonscalar_logit_scale", Allows::Flag(false)),
     refused(
-        "init_logit_bias",
-        "a logit bias belongs to the sigmoid (SigLIP) loss, which comes later; remove it to train \
-         with the softmax loss",
-    ),
-    refused(
         "multimodal_cfg",
         "caption decoders (CoCa) are not built; give a CLIP model",
     ),
@@ -113,7 +108,6 @@ pub(super) const TOP: &[Rule] = &[
 /// `vision_cfg` with a ViT.
 pub(super) const VIT: &[Rule] = &[
     only("ls_init_value", Allows::Nothing),
-    only("patch_dropout", Allows::Number(0.0)),
     only("no_ln_pre", Allows::Flag(false)),
     only("pos_embed_type", Allows::Word("learnable")),
     only("final_ln_after_pool", Allows::Flag(false)),

@@ -39,7 +39,8 @@ fn absent_fields_take_open_clips_defaults() {
             head_width: 64,
             mlp_ratio: 4.0,
             patch_size: 16,
-            image_size: 224
+            image_size: 224,
+            patch_dropout: 0.0,
         }
     );
     assert_eq!(config.text.width, 512);
@@ -61,16 +62,16 @@ fn fields_at_open_clips_defaults_are_accepted() {
 #[test]
 fn all_faults_are_reported_at_once_with_path_and_remedy() {
     let found = faults(
-        r#"{"embed_dim": 0, "init_logit_bias": -10, "widht": 3,
-        "vision_cfg": {"patch_dropout": 0.5, "width": 100, "patch_size": 15,
+        r#"{"embed_dim": 0, "init_logit_bias": "low", "widht": 3,
+        "vision_cfg": {"patch_dropout": 1.0, "width": 100, "patch_size": 15,
             "timm_model_name": "resnet50", "pool_type": "avg"},
         "text_cfg": {"heads": 7, "hf_model_name": "roberta-base", "layers": "two"}}"#,
     );
     for part in [
         "embed_dim: 0 is not a whole number",
-        "init_logit_bias: -10 is not supported: a logit bias belongs to the sigmoid",
+        "init_logit_bias: \"low\" is not a number",
         "widht: is not a field of open_clip's that twinspan knows",
-        "vision_cfg.patch_dropout: 0.5 changes the mathematics and is not supported; set it to 0.0",
+        "vision_cfg.patch_dropout: 1 is not a share from 0 to below 1",
         "vision_cfg.head_width: 64 does not divide width 100",
         "vision_cfg.image_size: 224 is not divisible by patch_size 15",
         "vision_cfg.timm_model_name: \"resnet50\" is not supported: image towers from timm",

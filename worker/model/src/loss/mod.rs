@@ -8,6 +8,7 @@
 //! recomputed).
 
 mod duplicates;
+mod sigmoid;
 #[cfg(test)]
 mod tests;
 
@@ -34,6 +35,18 @@ pub struct LossGradients {
     pub text: Vec<f32>,
     /// The rank's part of dL/d(logit scale); the ranks' parts add up to the whole.
     pub logit_scale: f32,
+    /// The rank's part of dL/d(logit bias); nothing moves it in the softmax loss.
+    pub logit_bias: f32,
+}
+
+/// What the own rows of one side give.
+struct Pulls {
+    /// `factor sum_j P_ij b_j`, [own, e].
+    gradient: Vec<f32>,
+    /// `sum_i a_i . sum_j P_ij b_j`.
+    along: f64,
+    /// `sum_ij P_ij`.
+    total: f64,
 }
 
 /// The global batch as one rank sees it after the all-gather.
@@ -88,14 +101,28 @@ impl ContrastiveBatch<'_> {
     #[must_use]
     pub fn gradients(&self, all: &LogSumExps) -> LossGradients {
         let [n, _] = self.x_ne.dims();
-        let (image, along_x) = self.row_gradients(&self.x_ne, &self.y_ne, &all.image, &all.text);
-        let (text, _) = self.row_gradients(&self.y_ne, &self.x_ne, &all.text, &all.image);
-        // dL/ds counts every pair once, on the side of its image row; d s / d logit_scale = s.
-        let logit_scale = along_x * f64::from(self.scale) / (2.0 * n as f64);
+        let factor = f64::from(self.scale) / (2.0 * n as f64);
+        let device = self.x_ne.device();
+        let column = |sums: &[f32]| {
+            let data = TensorData::new(sums.to_vec(), [sums.len(), 1]);
+            Tensor::<2>::from_data(data, &device)
+        };
+        let side = |a_ne, b_ne, row_sums: &[f32], column_sums: &[f32]| {
+            let weights = |logits_rc: Tensor<2>, rows: &Range<usize>, columns: &Range<usize>| {
+                let row_sums_r1 = column(&row_sums[rows.clone()]);
+                let column_sums_1c = column(&column_sums[columns.clone()]).transpose();
+                (logits_rc.clone() - row_sums_r1).exp() + (logits_rc - column_sums_1c).exp()
+            };
+            self.pulls(a_ne, b_ne, -2.0, factor, weights)
+        };
+        let image = side(&self.x_ne, &self.y_ne, &all.image, &all.text);
+        let text = side(&self.y_ne, &self.x_ne, &all.text, &all.image);
         LossGradients {
-            image,
-            text,
-            logit_scale: logit_scale as f32,
+            // dL/ds counts every pair once, on the side of its image row; d s / d logit_scale = s.
+            logit_scale: (image.along * factor) as f32,
+            logit_bias: 0.0,
+            image: image.gradient,
+            text: text.gradient,
         }
     }
 
@@ -129,40 +156,35 @@ impl ContrastiveBatch<'_> {
         sums
     }
 
-    /// dL/da of the own rows, and `sum_i a_i . sum_j P_ij b_j` over them, which is the own rows'
-    /// part of `2N dL/ds`.
-    fn row_gradients(
+    /// `sum_j P_ij b_j` of the own rows i, where P is `weights` of the logits, and `diagonal` is
+    /// added to it where i = j.
+    fn pulls(
         &self,
         a_ne: &Tensor<2>,
         b_ne: &Tensor<2>,
-        row_sums: &[f32],
-        column_sums: &[f32],
-    ) -> (Vec<f32>, f64) {
+        diagonal: f32,
+        factor: f64,
+        weights: impl Fn(Tensor<2>, &Range<usize>, &Range<usize>) -> Tensor<2>,
+    ) -> Pulls {
         let [n, e] = a_ne.dims();
-        let device = a_ne.device();
-        let mut gradient = Vec::with_capacity(self.own.len() * e);
-        let mut along = 0.0;
+        let mut pulls = Pulls {
+            gradient: Vec::with_capacity(self.own.len() * e),
+            along: 0.0,
+            total: f64::from(diagonal) * self.own.len() as f64,
+        };
         for rows in blocks(self.own.clone(), self.tile) {
             let a_re = rows_of(a_ne, &rows);
-            let row_sums = &row_sums[rows.clone()];
-            let row_sums_r1 = Tensor::<1>::from_data(row_sums, &device).reshape([rows.len(), 1]);
-            // The diagonal's -2 [i = j].
-            let mut pull_re = rows_of(b_ne, &rows).mul_scalar(-2.0);
+            let mut pull_re = rows_of(b_ne, &rows).mul_scalar(diagonal);
             for columns in blocks(0..n, self.tile) {
-                let column_sums = &column_sums[columns.clone()];
-                let column_sums_1c =
-                    Tensor::<1>::from_data(column_sums, &device).reshape([1, columns.len()]);
                 let logits_rc = self.logits(&a_re, b_ne, &rows, &columns);
-                let p_rc = (logits_rc.clone() - row_sums_r1.clone()).exp()
-                    + (logits_rc - column_sums_1c).exp();
+                let p_rc = weights(logits_rc, &rows, &columns);
+                pulls.total += sum(p_rc.clone().sum_dim(1));
                 pull_re = pull_re + p_rc.matmul(rows_of(b_ne, &columns));
             }
-            let along_rows = to_vec(dot_rows(a_re, pull_re.clone()));
-            along += along_rows.into_iter().map(f64::from).sum::<f64>();
-            let factor = f64::from(self.scale) / (2.0 * n as f64);
-            gradient.extend(to_vec(pull_re.mul_scalar(factor)));
+            pulls.along += sum(dot_rows(a_re, pull_re.clone()));
+            pulls.gradient.extend(to_vec(pull_re.mul_scalar(factor)));
         }
-        (gradient, along)
+        pulls
     }
 
     /// `s a_i.b_j` of one tile; a pair of rows that hold the same sample gets a logit whose
@@ -201,6 +223,10 @@ fn rows_of(t_ne: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {
 /// Row-wise inner products, [r, 1].
 fn dot_rows(a_re: Tensor<2>, b_re: Tensor<2>) -> Tensor<2> {
     (a_re * b_re).sum_dim(1)
+}
+
+fn sum(t_r1: Tensor<2>) -> f64 {
+    to_vec(t_r1).into_iter().map(f64::from).sum()
 }
 
 fn to_vec(t: Tensor<2>) -> Vec<f32> {

@@ -93,6 +93,7 @@ fn by_ranks(
         image: vec![],
         text: vec![],
         logit_scale: 0.0,
+        logit_bias: 0.0,
     };
     for batch in &batches {
         let own = batch.gradients(&all);
@@ -154,4 +155,87 @@ fn a_sample_that_stands_twice_is_no_negative_of_itself() {
     assert_close(&gradients.image, &dx);
     assert_close(&gradients.text, &dy);
     assert!((f64::from(gradients.logit_scale) - ds).abs() < 1e-4);
+}
+
+/// The naive form of the sigmoid loss in f64: loss, dL/dx, dL/dy, dL/d(logit scale), dL/d(bias).
+fn naive_sigmoid(
+    x: &[f32],
+    y: &[f32],
+    e: usize,
+    (s, b): (f64, f64),
+    same: &[u64],
+) -> (f64, Vec<f64>, Vec<f64>, f64, f64) {
+    let n = x.len() / e;
+    let at = |t: &[f32], i: usize, k: usize| f64::from(t[i * e + k]);
+    let (mut loss, mut ds, mut db) = (0.0, 0.0, 0.0);
+    let (mut dx, mut dy) = (vec![0.0; n * e], vec![0.0; n * e]);
+    for i in 0..n {
+        for j in (0..n).filter(|j| i == *j || same[i] != same[*j]) {
+            let dot: f64 = (0..e).map(|k| at(x, i, k) * at(y, j, k)).sum();
+            let z = if i == j { 1.0 } else { -1.0 };
+            let logit = s * dot + b;
+            loss += (1.0 + (-z * logit).exp()).ln() / n as f64;
+            let p = -z / (1.0 + (z * logit).exp()) / n as f64;
+            for k in 0..e {
+                dx[i * e + k] += s * p * at(y, j, k);
+                dy[j * e + k] += s * p * at(x, i, k);
+            }
+            ds += s * p * dot;
+            db += p;
+        }
+    }
+    (loss, dx, dy, ds, db)
+}
+
+#[test]
+fn the_sigmoid_loss_and_its_gradient_are_exact_for_any_cut_and_tile() {
+    let (n, e) = (13, 8);
+    let (x, y) = (unit_rows(n, e, 5), unit_rows(n, e, 6));
+    let mut ids: Vec<u64> = (0..n as u64).collect();
+    ids[11] = ids[2];
+    let duplicates = Duplicates::find(&ids);
+    let matrix = |t: &[f32]| {
+        let data = TensorData::new(t.to_vec(), [n, e]);
+        Tensor::<2>::from_data(data, &Device::flex())
+    };
+    for (scale, bias) in [(10.0, -10.0), (1.0, 0.5), (100.0, -3.0)] {
+        let exact = (f64::from(scale), f64::from(bias));
+        let (loss, dx, dy, ds, db) = naive_sigmoid(&x, &y, e, exact, &ids);
+        for (cuts, tile) in [
+            (vec![0, 13], 64),
+            (vec![0, 4, 13], 3),
+            (vec![0, 1, 7, 13], 5),
+        ] {
+            let (mut losses, mut image, mut text) = (vec![], vec![], vec![]);
+            let (mut own_ds, mut own_db) = (0.0, 0.0);
+            for cut in cuts.windows(2) {
+                let batch = ContrastiveBatch {
+                    x_ne: matrix(&x),
+                    y_ne: matrix(&y),
+                    own: cut[0]..cut[1],
+                    scale,
+                    tile,
+                    duplicates: &duplicates,
+                };
+                losses.extend(batch.sigmoid_losses(bias));
+                let own = batch.sigmoid_gradients(bias);
+                image.extend(own.image);
+                text.extend(own.text);
+                own_ds += f64::from(own.logit_scale);
+                own_db += f64::from(own.logit_bias);
+            }
+            let ours = losses.iter().map(|l| f64::from(*l)).sum::<f64>() / n as f64;
+            assert!((ours - loss).abs() < 1e-5 * loss.max(1.0), "{ours} {loss}");
+            assert_close(&image, &dx);
+            assert_close(&text, &dy);
+            assert!(
+                (own_ds - ds).abs() < 1e-4 * ds.abs().max(0.1),
+                "{own_ds} {ds}"
+            );
+            assert!(
+                (own_db - db).abs() < 1e-4 * db.abs().max(0.1),
+                "{own_db} {db}"
+            );
+        }
+    }
 }

@@ -53,7 +53,7 @@ impl AdamW {
         }
     }
 
-    /// Updates every parameter from `gradient` times `clip`; all slices in the table's layout.
+    /// Updates every parameter that is not locked from `gradient` times `clip`; all slices in the table's layout.
     pub fn apply(
         &self,
         table: &ParamTable,
@@ -62,7 +62,7 @@ impl AdamW {
         clip: f32,
         moments: &mut Moments,
     ) {
-        for spec in table.specs() {
+        for spec in table.specs().iter().filter(|spec| !spec.locked) {
             let keep = if spec.decay { self.keep } else { 1.0 };
             let range = spec.range();
             self.update(

@@ -7,6 +7,9 @@ use crate::config::{ModelConfig, TextConfig, VisionConfig, mlp_width};
 pub(super) fn specs(config: &ModelConfig) -> Vec<ParamSpec> {
     let mut builder = Builder::default();
     builder.add("logit_scale", &[], Init::Constant(config.init_logit_scale));
+    if let Some(bias) = config.init_logit_bias {
+        builder.add("logit_bias", &[], Init::Constant(bias));
+    }
     builder.tower = Tower::Text;
     builder.text(&config.text, config.embed_dim);
     builder.tower = Tower::Image;
@@ -61,6 +64,7 @@ impl Builder {
             offset: self.offset,
             tower: self.tower,
             init,
+            locked: false,
         };
         self.offset = spec.range().end;
         self.specs.push(spec);

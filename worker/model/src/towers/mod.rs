@@ -4,6 +4,7 @@
 //! and their width. A run of letters is one dimension each (`x_btw`); rows are flattened samples
 //! times positions.
 
+mod patch_dropout;
 mod resnet;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -14,10 +15,13 @@ mod transformer;
 mod vit;
 mod weights;
 
+pub use patch_dropout::PatchDraws;
 pub use text::TextForward;
 pub use weights::Weights;
 
 use burn::tensor::{Device, Tensor, TensorData};
+use twinspan_types::Fault;
+use twinspan_types::config::ModelSection;
 
 use crate::config::{IMAGE_MEAN, IMAGE_STD, ModelConfig, VisionConfig};
 use crate::ops;
@@ -35,6 +39,8 @@ pub struct Clip {
     pub params: ParamTable,
     /// The layout of the batch norms' running statistics.
     pub buffers: BufferTable,
+    /// Whether training uses the running statistics and leaves them as they are.
+    pub frozen_norms: bool,
 }
 
 /// Which statistics the batch norms of a ModifiedResNet use; a ViT has none and ignores it.
@@ -62,12 +68,25 @@ impl Clip {
         Self {
             params: ParamTable::new(&config),
             buffers: BufferTable::new(&config),
+            frozen_norms: false,
             config,
         }
     }
 
+    /// Leaves what a run file locks as it is.
+    ///
+    /// # Errors
+    /// What cannot be locked so.
+    pub fn lock(mut self, model: &ModelSection) -> Result<Self, Fault> {
+        let (image, text) = (model.lock_image.as_ref(), model.lock_text.as_ref());
+        self.params.lock(&self.config, image, text)?;
+        self.frozen_norms = image.is_some_and(|lock| lock.freeze_bn_stats);
+        Ok(self)
+    }
+
     /// Tensors of all parameters but the token embedding and the logit scale, copied from `flat`
-    /// (layout of [`ParamTable`]) to `device`; tracked when it is an autodiff device.
+    /// (layout of [`ParamTable`]) to `device`; tracked when it is an autodiff device, but for those
+    /// that are locked.
     ///
     /// # Panics
     /// If `flat` has another length than the table.
@@ -76,10 +95,11 @@ impl Clip {
         Weights::new(&self.params, flat, device)
     }
 
-    /// Embeds pictures: `pixels` is `[batch, side, side, 3]`, red, green and blue of 0 to 255.
+    /// Embeds pictures: `pixels` is `[batch, side, side, 3]`, red, green and blue of 0 to 255. With
+    /// `draws`, in training, a ViT with patch dropout sees a part of each picture.
     ///
     /// # Panics
-    /// If `pixels` or the running statistics have another length.
+    /// If `pixels`, the draws or the running statistics have another length.
     #[must_use]
     pub fn embed_images(
         &self,
@@ -87,6 +107,7 @@ impl Clip {
         pixels: &[u8],
         batch: usize,
         norm: BatchNorm<'_>,
+        draws: Option<PatchDraws<'_>>,
     ) -> ImageForward {
         let side = self.config.vision.image_size();
         assert_eq!(
@@ -98,7 +119,10 @@ impl Clip {
         let x_bhwc = Tensor::from_data(data, w.device());
         let visual = w.scope("visual");
         let (features_be, batch_stats) = match self.config.vision {
-            VisionConfig::ViT { .. } => (vit::forward(&self.config, &visual, x_bhwc), Vec::new()),
+            VisionConfig::ViT { .. } => {
+                let features_be = vit::forward(&self.config, &visual, x_bhwc, draws);
+                (features_be, Vec::new())
+            }
             VisionConfig::ResNet { .. } => {
                 let norms = resnet::Norms::new(&self.buffers, norm);
                 resnet::forward(&self.config, &visual, x_bhwc, norms)

@@ -25,6 +25,14 @@ pub(crate) fn small_vit() -> Clip {
     small(r#"{"layers": 2, "width": 16, "head_width": 8, "patch_size": 4, "image_size": 8}"#)
 }
 
+/// The same with patch dropout.
+pub(crate) fn small_vit_dropping(share: f64) -> Clip {
+    small(&format!(
+        r#"{{"layers": 2, "width": 16, "head_width": 8, "patch_size": 4, "image_size": 8,
+            "patch_dropout": {share}}}"#
+    ))
+}
+
 /// A ModifiedResNet with a plain shortcut in its second stage and 4 positions at its end.
 pub(crate) fn small_resnet() -> Clip {
     small(r#"{"layers": [1, 2, 1, 1], "width": 4, "head_width": 32, "image_size": 64}"#)

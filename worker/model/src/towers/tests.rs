@@ -69,7 +69,7 @@ fn close(left: &[f32], right: &[f32], tolerance: f32) {
 /// Image and text embeddings of the test's samples.
 fn embed(clip: &Clip, flat: &[f32], device: &Device) -> [Vec<f32>; 2] {
     let w = clip.weights(flat, device);
-    let images = clip.embed_images(&w, &pictures(clip, 4), 4, BatchNorm::Batch);
+    let images = clip.embed_images(&w, &pictures(clip, 4), 4, BatchNorm::Batch, None);
     let texts = clip.embed_texts(&w, IDS.as_flattened(), 12);
     [values(&images.embeddings), values(&texts.embeddings)]
 }
@@ -77,7 +77,7 @@ fn embed(clip: &Clip, flat: &[f32], device: &Device) -> [Vec<f32>; 2] {
 /// The gradient of the embeddings' products with `upstream`, texts cut to `length`.
 fn gradient(clip: &Clip, flat: &[f32], upstream: &[Vec<f32>; 2], length: usize) -> Vec<f32> {
     let w = clip.weights(flat, &Device::flex().autodiff());
-    let images = clip.embed_images(&w, &pictures(clip, 4), 4, BatchNorm::Batch);
+    let images = clip.embed_images(&w, &pictures(clip, 4), 4, BatchNorm::Batch, None);
     let ids: Vec<u32> = IDS.iter().flat_map(|ids| &ids[..length]).copied().collect();
     let texts = clip.embed_texts(&w, &ids, length);
     let outputs = vec![
@@ -202,7 +202,7 @@ fn one_backward_over_groups_adds_what_separate_ones_give() {
             texts.push(text);
             let side = 8 * 8 * 3;
             let pixels = &pictures(&clip, 4)[side * group.start..side * group.end];
-            let image = clip.embed_images(&w, pixels, group.len(), BatchNorm::Batch);
+            let image = clip.embed_images(&w, pixels, group.len(), BatchNorm::Batch, None);
             outputs.push((image.embeddings, image_gradient[own].to_vec()));
         }
         clip.backward(&w, outputs, &texts, out);
@@ -221,10 +221,10 @@ fn running_statistics_of_the_same_pictures_give_the_same_embeddings() {
     let flat = noisy(&clip);
     let w = clip.weights(&flat, &Device::flex());
     let pixels = pictures(&clip, 64);
-    let batch = clip.embed_images(&w, &pixels, 64, BatchNorm::Batch);
+    let batch = clip.embed_images(&w, &pixels, 64, BatchNorm::Batch, None);
     assert_eq!(batch.batch_stats.len(), clip.buffers.total());
     let running = BatchNorm::Running(&batch.batch_stats);
-    let evaluated = clip.embed_images(&w, &pixels, 64, running);
+    let evaluated = clip.embed_images(&w, &pixels, 64, running, None);
     assert!(evaluated.batch_stats.is_empty());
     // The variances are the unbiased ones of at least 64 values, hence not quite the same.
     close(
@@ -232,7 +232,7 @@ fn running_statistics_of_the_same_pictures_give_the_same_embeddings() {
         &values(&evaluated.embeddings),
         0.02,
     );
-    let alone = clip.embed_images(&w, &pixels[..64 * 64 * 3], 1, running);
+    let alone = clip.embed_images(&w, &pixels[..64 * 64 * 3], 1, running, None);
     close(
         &values(&alone.embeddings),
         &values(&evaluated.embeddings)[..8],
@@ -249,4 +249,32 @@ fn pictures_are_normalised_colour_by_colour() {
         (128.0 / 255.0 - 0.408_210_73) / 0.275_777_1,
     ];
     close(&values, &expected, 1e-6);
+}
+
+#[test]
+fn with_patch_dropout_only_the_kept_patches_of_a_picture_matter() {
+    let clip = testing::small_vit_dropping(0.5);
+    let flat = noisy(&clip);
+    let w = clip.weights(&flat, &Device::flex());
+    let draws = PatchDraws {
+        seed: 1,
+        pictures: &[10, 20, 30, 40],
+    };
+    let embed = |pixels: &[u8]| {
+        let images = clip.embed_images(&w, pixels, 4, BatchNorm::Batch, Some(draws));
+        values(&images.embeddings)
+    };
+    let pixels = pictures(&clip, 4);
+    let expected = embed(&pixels);
+    let all = clip.embed_images(&w, &pixels, 4, BatchNorm::Batch, None);
+    assert_ne!(values(&all.embeddings), expected);
+    // A pixel of each of the 4 patches of side 4 of the first picture: 2 patches are kept.
+    let matters = [0, 4, 32, 36].map(|place: usize| {
+        let mut changed = pixels.clone();
+        changed[3 * place] ^= 0x80;
+        let found = embed(&changed);
+        assert_eq!(found[8..], expected[8..]);
+        found[..8] != expected[..8]
+    });
+    assert_eq!(matters.iter().filter(|matters| **matters).count(), 2);
 }

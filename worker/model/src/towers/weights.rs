@@ -34,16 +34,20 @@ impl<'a> Weights<'a> {
             .iter()
             .map(|spec| {
                 let values = &flat[spec.range()];
+                let leaf = Leaves {
+                    device,
+                    locked: spec.locked,
+                };
                 match *spec.shape.as_slice() {
-                    [width] => Some(Leaf::Vector(leaf(values.to_vec(), [width], device))),
+                    [width] => Some(Leaf::Vector(leaf.make(values.to_vec(), [width]))),
                     [rows, columns] if spec.offset != token_embedding => {
-                        Some(Leaf::Matrix(leaf(values.to_vec(), [rows, columns], device)))
+                        Some(Leaf::Matrix(leaf.make(values.to_vec(), [rows, columns])))
                     }
                     [outputs, inputs, height, width] => {
                         let shape = [outputs, inputs, height, width];
                         let rows = kernel_order(shape).map(|place| values[place]).collect();
                         let columns = height * width * inputs;
-                        Some(Leaf::Matrix(leaf(rows, [outputs, columns], device)))
+                        Some(Leaf::Matrix(leaf.make(rows, [outputs, columns])))
                     }
                     _ => None,
                 }
@@ -79,7 +83,8 @@ impl<'a> Weights<'a> {
         }
     }
 
-    /// Rows of the token embedding, `[ids, width]`, outside any graph but tracked themselves.
+    /// Rows of the token embedding, `[ids, width]`, outside any graph but tracked themselves unless
+    /// they are locked.
     pub(super) fn token_rows(&self, ids: &[u32]) -> Tensor<2> {
         let width = self.token_width();
         let table = &self.flat[self.table.token_embedding().range()];
@@ -88,7 +93,11 @@ impl<'a> Weights<'a> {
             let start = id as usize * width;
             rows.extend_from_slice(&table[start..start + width]);
         }
-        leaf(rows, [ids.len(), width], &self.device)
+        let leaf = Leaves {
+            device: &self.device,
+            locked: self.table.token_embedding().locked,
+        };
+        leaf.make(rows, [ids.len(), width])
     }
 
     fn token_width(&self) -> usize {
@@ -169,12 +178,19 @@ impl Scope<'_> {
     }
 }
 
-fn leaf<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
-    let tensor = Tensor::from_data(TensorData::new(values, shape), device);
-    if device.is_autodiff() {
-        tensor.require_grad()
-    } else {
-        tensor
+/// Where tensors of parameters are made, and whether they are trained.
+struct Leaves<'d> {
+    device: &'d Device,
+    locked: bool,
+}
+
+impl Leaves<'_> {
+    fn make<const D: usize>(&self, values: Vec<f32>, shape: [usize; D]) -> Tensor<D> {
+        let tensor = Tensor::from_data(TensorData::new(values, shape), self.device);
+        match self.device.is_autodiff() && !self.locked {
+            true => tensor.require_grad(),
+            false => tensor,
+        }
     }
 }
 

@@ -1,0 +1,49 @@
+//! The pairwise sigmoid loss (SigLIP, Zhai et al. 2023): with l_ij = s x_i.y_j + b, and z = 1 on the
+//! diagonal and -1 off it, `L = -1/N sum_ij log sigmoid(z_ij l_ij)`. It is the same path as the
+//! softmax loss without log-sum-exps: a row needs no other row's sums.
+
+use super::{ContrastiveBatch, LossGradients, blocks, rows_of, to_vec};
+use burn::tensor::Tensor;
+use burn::tensor::activation::{relu, sigmoid};
+
+impl ContrastiveBatch<'_> {
+    /// What the rank's own image rows add to N times the loss, `[own]`, given the logit bias.
+    #[must_use]
+    pub fn sigmoid_losses(&self, bias: f32) -> Vec<f32> {
+        let [n, _] = self.x_ne.dims();
+        let mut losses = Vec::with_capacity(self.own.len());
+        for rows in blocks(self.own.clone(), self.tile) {
+            let x_re = rows_of(&self.x_ne, &rows);
+            let positives_r1 = super::dot_rows(x_re.clone(), rows_of(&self.y_ne, &rows));
+            let mut sum_r1 = (positives_r1.mul_scalar(self.scale) + bias).neg();
+            for columns in blocks(0..n, self.tile) {
+                let logits_rc = self.logits(&x_re, &self.y_ne, &rows, &columns) + bias;
+                sum_r1 = sum_r1 + softplus(logits_rc).sum_dim(1);
+            }
+            losses.extend(to_vec(sum_r1));
+        }
+        losses
+    }
+
+    /// The exact gradient of the rank's own embeddings: `P_ij = sigmoid(l_ij) - [i = j]`,
+    /// `dL/dx_i = s/N sum_j P_ij y_j`, `dL/dy_j = s/N sum_i P_ij x_i`.
+    #[must_use]
+    pub fn sigmoid_gradients(&self, bias: f32) -> LossGradients {
+        let [n, _] = self.x_ne.dims();
+        let weights = |logits_rc: Tensor<2>, _: &_, _: &_| sigmoid(logits_rc + bias);
+        let factor = f64::from(self.scale) / n as f64;
+        let image = self.pulls(&self.x_ne, &self.y_ne, -1.0, factor, weights);
+        let text = self.pulls(&self.y_ne, &self.x_ne, -1.0, factor, weights);
+        LossGradients {
+            logit_scale: (image.along * factor) as f32,
+            logit_bias: (image.total / n as f64) as f32,
+            image: image.gradient,
+            text: text.gradient,
+        }
+    }
+}
+
+/// `log(1 + exp(x))` that no x overflows.
+fn softplus(x: Tensor<2>) -> Tensor<2> {
+    relu(x.clone()) + x.abs().neg().exp().log1p()
+}
