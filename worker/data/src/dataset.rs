@@ -1,6 +1,6 @@
 //! Evaluation sets: CLIP_benchmark's webdataset layout, and captioned pictures.
 
-use crate::image::{self, Transformer};
+use crate::image::Transformer;
 use crate::index::{self, IndexBuildError};
 use crate::loader::{CAPTION, PICTURES};
 use crate::pictures::PassedOver;
@@ -274,8 +274,9 @@ impl EvalReader {
         };
         let picture = match sample.member(&PICTURES) {
             None => Err("it has no picture".to_owned()),
-            Some(bytes) => image::decode(bytes)
-                .and_then(|picture| self.transformer.eval(&picture))
+            Some(bytes) => self
+                .transformer
+                .eval(bytes)
                 .map_err(|error| error.to_string()),
         };
         let key = sample.key;

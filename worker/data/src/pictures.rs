@@ -1,7 +1,7 @@
 //! Pictures to embed: files and folders of this machine, or shards.
 
 use crate::dataset::{EvalError, EvalReader, EvalSet};
-use crate::image::{self, Transformer};
+use crate::image::Transformer;
 use crate::index::{IndexBuildError, OnProgress};
 use crate::pack::{PackError, pictures_below};
 use serde::{Deserialize, Serialize};
@@ -211,11 +211,8 @@ impl PictureReader {
 fn square(file: &Path, transformer: &mut Transformer) -> Result<Square, PassedOver> {
     let key = file.display().to_string();
     let bytes = std::fs::read(file).map_err(|error| error.to_string());
-    let pixels = bytes.and_then(|bytes| {
-        image::decode(&bytes)
-            .and_then(|picture| transformer.eval(&picture))
-            .map_err(|error| error.to_string())
-    });
+    let pixels =
+        bytes.and_then(|bytes| transformer.eval(&bytes).map_err(|error| error.to_string()));
     match pixels {
         Ok(pixels) => Ok(Square { key, pixels }),
         Err(reason) => Err(PassedOver { key, reason }),

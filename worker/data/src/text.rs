@@ -1,5 +1,8 @@
 //! Captions to token ids, as open_clip does it.
 
+mod fix;
+mod html;
+
 use instant_clip_tokenizer::{Token, Tokenizer as Bpe};
 
 /// Token ids of CLIP's vocabulary.
@@ -99,9 +102,8 @@ impl Tokenizer {
 
 /// ftfy, HTML unescaped twice, white space collapsed, lower case.
 fn clean(text: &str) -> String {
-    let fixed = plsfix::fix_text(prefix(text, LONGEST_CAPTION), None);
-    let once = html_escape::decode_html_entities(&fixed);
-    let twice = html_escape::decode_html_entities(&once);
+    let fixed = fix::fix(prefix(text, LONGEST_CAPTION));
+    let twice = html::unescape(&html::unescape(&fixed));
     twice
         .split_whitespace()
         .collect::<Vec<_>>()

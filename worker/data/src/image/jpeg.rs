@@ -1,13 +1,14 @@
 //! JPEG by zune-jpeg, which needs no C compiler.
 
-use super::{Picture, PictureError, check_size};
+use super::opened::{Colours, Opened};
+use super::{PictureError, check_size};
 use zune_jpeg::JpegDecoder;
 use zune_jpeg::zune_core::bytestream::ZCursor;
 use zune_jpeg::zune_core::colorspace::ColorSpace;
 use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// Strict, because the lenient mode paints what is missing of a truncated picture grey.
-pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
+pub(super) fn open(bytes: &[u8]) -> Result<Opened, PictureError> {
     let corrupt = |error: zune_jpeg::errors::DecodeErrors| PictureError::Corrupt(error.to_string());
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default()
@@ -19,10 +20,19 @@ pub(super) fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
     decoder.decode_headers().map_err(corrupt)?;
     let info = decoder.info().ok_or(PictureError::Empty)?;
     check_size(u64::from(info.width), u64::from(info.height))?;
-    let rgb = decoder.decode().map_err(corrupt)?;
-    Ok(Picture {
+    // The other kind of ink, YCCK, is turned into light by the decoder.
+    let is_ink = decoder.input_colorspace() == Some(ColorSpace::CMYK) && info.components == 4;
+    if is_ink {
+        decoder.set_options(options.jpeg_set_out_colorspace(ColorSpace::CMYK));
+    }
+    let samples = decoder.decode().map_err(corrupt)?;
+    Ok(Opened {
         width: u32::from(info.width),
         height: u32::from(info.height),
-        rgb,
+        colours: match is_ink {
+            // Such files hold what ink leaves.
+            true => Colours::Ink(samples.into_iter().map(|value| 255 - value).collect()),
+            false => Colours::Rgb(samples),
+        },
     })
 }

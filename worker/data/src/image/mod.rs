@@ -2,6 +2,8 @@
 
 mod facts;
 mod jpeg;
+mod opened;
+mod resample;
 #[cfg(feature = "turbojpeg")]
 mod scaled;
 mod transform;
@@ -11,8 +13,6 @@ pub use facts::{PictureFacts, facts};
 pub use transform::Transformer;
 pub(crate) use transform::augmentation;
 
-use ::image::{ImageFormat, ImageReader, Limits};
-use std::io::Cursor;
 use transform::Crop;
 
 /// Pixels of the largest picture, where Pillow, too, refuses to decode.
@@ -57,16 +57,7 @@ pub enum PictureError {
 /// # Errors
 /// When the bytes are no picture, are truncated, or break the format's rules.
 pub fn decode(bytes: &[u8]) -> Result<Picture, PictureError> {
-    let picture = match format(bytes) {
-        Some("jpg") => jpeg::decode(bytes)?,
-        Some("png") => other(bytes, ImageFormat::Png)?,
-        Some(_) => other(bytes, ImageFormat::WebP)?,
-        None => return Err(PictureError::UnknownFormat),
-    };
-    match picture.width.min(picture.height) {
-        0 => Err(PictureError::Empty),
-        _ => Ok(picture),
-    }
+    Ok(opened::open(bytes)?.into())
 }
 
 /// Decodes a picture of which a crop is resized to `size`; gives the crop that was chosen by width
@@ -86,24 +77,6 @@ fn decode_for_crop(
     Ok((picture, crop))
 }
 
-fn other(bytes: &[u8], format: ImageFormat) -> Result<Picture, PictureError> {
-    let corrupt = |error: ::image::ImageError| PictureError::Corrupt(error.to_string());
-    let reader = || ImageReader::with_format(Cursor::new(bytes), format);
-    let (width, height) = reader().into_dimensions().map_err(corrupt)?;
-    check_size(u64::from(width), u64::from(height))?;
-    let mut reader = reader();
-    let mut limits = Limits::default();
-    // Eight bytes a pixel at most, and as much again for the decoder.
-    limits.max_alloc = Some(16 * MOST_PIXELS);
-    reader.limits(limits);
-    let rgb = reader.decode().map_err(corrupt)?.into_rgb8();
-    Ok(Picture {
-        width,
-        height,
-        rgb: rgb.into_raw(),
-    })
-}
-
 fn check_size(width: u64, height: u64) -> Result<(), PictureError> {
     match width * height > MOST_PIXELS {
         true => Err(PictureError::TooLarge { width, height }),
@@ -114,7 +87,8 @@ fn check_size(width: u64, height: u64) -> Result<(), PictureError> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use ::image::{DynamicImage, Rgb, RgbImage, Rgba, RgbaImage};
+    use ::image::{DynamicImage, ImageFormat, Rgb, RgbImage, Rgba, RgbaImage};
+    use std::io::Cursor;
 
     fn encoded(picture: DynamicImage, format: ImageFormat) -> Vec<u8> {
         let mut bytes = Cursor::new(Vec::new());

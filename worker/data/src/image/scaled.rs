@@ -24,7 +24,7 @@ pub(super) fn decode_for_crop(
     check_size(header.width as u64, header.height as u64)?;
     if matches!(header.colorspace, Colorspace::CMYK | Colorspace::YCCK) {
         // This decoder does not turn ink into light.
-        let picture = jpeg::decode(bytes)?;
+        let picture = Picture::from(jpeg::open(bytes)?);
         let crop = choose(picture.width, picture.height);
         return Ok((picture, crop));
     }
@@ -84,7 +84,7 @@ mod tests {
             };
             let (picture, crop) = decode_for_crop(&bytes, 224, choose).expect("decodes");
             assert_eq!(picture.width, u32::from(width).div_ceil(scale));
-            let whole = jpeg::decode(&bytes).expect("decodes");
+            let whole = Picture::from(jpeg::open(&bytes).expect("decodes"));
             let exact = choose(whole.width, whole.height);
             let mut transformer = Transformer::new(224);
             let mut square = |picture, crop| transformer.cropped(picture, crop).expect("resizes");

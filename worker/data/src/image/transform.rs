@@ -1,5 +1,7 @@
 //! open_clip's transforms: torchvision's geometry, Pillow's antialiased bicubic.
 
+use super::opened::{self, Colours};
+use super::resample::{self, Axis};
 use super::{Picture, PictureError};
 use crate::random::Keyed;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
@@ -85,30 +87,46 @@ impl Transformer {
         self.resize(&part, ResizeOptions::new())
     }
 
-    /// `Resize(size, BICUBIC)` of the shorter side, then `CenterCrop(size)`: a `size x size x 3`
-    /// picture.
+    /// Decodes a picture and takes `Resize(size, BICUBIC)` of its shorter side, then
+    /// `CenterCrop(size)`, then converts to RGB: a `size x size x 3` picture.
     ///
     /// # Errors
-    /// When the picture's bytes do not fit its size.
-    pub fn eval(&mut self, picture: &Picture) -> Result<Vec<u8>, PictureError> {
-        let (width, height) = (picture.width, picture.height);
+    /// As [`decode`](super::decode).
+    pub fn eval(&mut self, bytes: &[u8]) -> Result<Vec<u8>, PictureError> {
+        let opened = opened::open(bytes)?;
+        let (across, down) = self.axes(opened.width, opened.height);
+        if across.is_identity() && down.is_identity() {
+            let rgb = opened.colours.into_rgb();
+            return Ok(resample::nearest(&rgb, across, down));
+        }
+        Ok(match opened.colours {
+            Colours::Rgb(rgb) => resample::bicubic::<3>(&rgb, across, down),
+            Colours::Listed(rgb) => resample::nearest(&rgb, across, down),
+            Colours::Alpha(mut rgba) => {
+                opened::multiply_by_alpha(&mut rgba);
+                let mut square = resample::bicubic::<4>(&rgba, across, down);
+                opened::divide_by_alpha(&mut square);
+                opened::drop_alpha(&square)
+            }
+            Colours::Ink(cmyk) => {
+                Colours::Ink(resample::bicubic::<4>(&cmyk, across, down)).into_rgb()
+            }
+            Colours::Deep(grey) => {
+                Colours::Deep(resample::bicubic_16(&grey, across, down)).into_rgb()
+            }
+        })
+    }
+
+    /// The resize and the crop of the evaluation transform.
+    fn axes(&self, width: u32, height: u32) -> (Axis, Axis) {
         let (resized_width, resized_height) = shorter_side_to(self.size, width, height);
-        // Resizing the box that the centre crop keeps gives the same pixels as cropping after
-        // resizing everything, without what is thrown away.
-        let side = |resized: u64, whole: u32| {
-            let scale = f64::from(whole) / resized as f64;
-            let start = half_even((resized - u64::from(self.size)) as f64 / 2.0) * scale;
-            (
-                start,
-                (f64::from(self.size) * scale).min(f64::from(whole) - start),
-            )
+        let axis = |whole: u32, resized: u64| Axis {
+            whole: whole as usize,
+            resized: resized as usize,
+            start: half_even((resized - u64::from(self.size)) as f64 / 2.0) as usize,
+            kept: self.size as usize,
         };
-        let ((left, width), (top, height)) =
-            (side(resized_width, width), side(resized_height, height));
-        self.resize(
-            &view(picture)?,
-            ResizeOptions::new().crop(left, top, width, height),
-        )
+        (axis(width, resized_width), axis(height, resized_height))
     }
 
     fn resize(
@@ -254,19 +272,32 @@ mod tests {
     fn resizing_is_pillows_antialiased_bicubic() {
         for (from, to) in [(64, 32), (20, 33), (50, 17)] {
             let picture = gradient(from, from);
-            let square = Transformer::new(to).eval(&picture).expect("resizes");
-            let worst = square.iter().zip(reference(&picture, (to, to)));
-            let worst = worst.map(|(ours, exact)| (f64::from(*ours) - exact).abs());
-            let worst = worst.fold(0.0, f64::max);
-            // Both passes round to eight bits.
-            assert!(worst < 1.6, "{from} to {to}: {worst}");
+            let mut transformer = Transformer::new(to);
+            let exact = reference(&picture, (to, to));
+            let whole = Crop {
+                left: 0,
+                top: 0,
+                width: from,
+                height: from,
+            };
+            for square in [
+                transformer.eval(&encoded(&picture)).expect("resizes"),
+                transformer.cropped(&picture, whole).expect("resizes"),
+            ] {
+                let off = square.iter().zip(&exact);
+                let off = off.map(|(ours, exact)| (f64::from(*ours) - exact).abs());
+                let worst = off.fold(0.0, f64::max);
+                // Both passes round to eight bits.
+                assert!(worst < 1.6, "{from} to {to}: {worst}");
+            }
         }
     }
 
     #[test]
     fn the_evaluation_crop_is_what_resizing_everything_leaves() {
         let picture = gradient(50, 31);
-        let square = Transformer::new(16).eval(&picture).expect("resizes");
+        let square = Transformer::new(16).eval(&encoded(&picture));
+        let square = square.expect("resizes");
         let (width, height) = shorter_side_to(16, 50, 31);
         assert_eq!((width, height), (25, 16));
         let whole = reference(&picture, (25, 16));
@@ -286,12 +317,9 @@ mod tests {
         for (width, height) in [(1, 3000), (3000, 1), (7, 5), (1, 1)] {
             let picture = gradient(width, height);
             let mut transformer = Transformer::new(9);
-            assert_eq!(
-                transformer.eval(&picture).expect("resizes").len(),
-                9 * 9 * 3
-            );
-            let mut random = augmentation(0, Epoch(0), "key");
             let png = encoded(&picture);
+            assert_eq!(transformer.eval(&png).expect("resizes").len(), 9 * 9 * 3);
+            let mut random = augmentation(0, Epoch(0), "key");
             let square = transformer.train(&png, 0.9, &mut random);
             let square = square.expect("resizes");
             assert_eq!(square.len(), 9 * 9 * 3);
@@ -320,8 +348,8 @@ mod tests {
     fn a_whole_crop_of_a_picture_of_the_right_size_is_the_picture() {
         let picture = gradient(32, 32);
         assert_eq!(
-            Transformer::new(32).eval(&picture).expect("resizes"),
-            picture.rgb
+            Transformer::new(32).eval(&encoded(&picture)),
+            Ok(picture.rgb)
         );
     }
 }

@@ -6,6 +6,7 @@ mod audit;
 mod emoji;
 mod faults;
 mod inspect;
+mod open_clip;
 mod pack;
 mod quarantine;
 mod shards;
