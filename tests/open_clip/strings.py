@@ -39,7 +39,7 @@ ENTITIES = [
     "&#128;", "&#150;", "&#x80;", "&#0;", "&#xD800;", "&#1114112;", "&#99999999999;", "&#10;", "&#9;", "&#x;",
     "&#;", "&", "&&", "& amp;", "&;", "a & b", "a&b", "a&lt", "&lt&gt", "&LT;", "&AMP;", "&EACUTE;", "&Eacute;",
     "<p>AT&amp;amp;amp;T</p>", "<b>&EACUTE;</b>", "&EACUTE;\n<b>&EACUTE;</b>\n&EACUTE;", "5 < 6 &amp; ~",
-    "&copy2024;", "&#39 &#x27", "&thetasym;", "&nosuchname", "&\u00e9;", "&#\u0661;", "&Aacutexyz;",
+    "&copy2024;", "<i>&fjlig;&NotSubset;", "&#39 &#x27", "&thetasym;", "&nosuchname", "&\u00e9;", "&#\u0661;", "&Aacutexyz;",
     "<b>bold</b> &amp; more", "<p>caf&eacute;</p>", "1 &lt; 2 &amp;&amp; 3 &gt; 2", "&hellip;", "&mdash;&ndash;",
     "&ldquo;hi&rdquo;", "&frac12; cup", "&euro;5", "&NotEqualTilde;", "&bne;", "&fjlig;", "&CounterClockwiseContourIntegral;",
     "&#1;", "&#11;", "&#127;", "&#xFFFE;", "&#xFFFF;", "&#173;", "&shy;", "&zwj;", "&Tab;", "&NewLine;", "&times", "&timesbar;",
