@@ -87,7 +87,7 @@ impl Fixture {
         let weights = self.clip.weights(&self.params, &Device::flex());
         let forward = self
             .clip
-            .embed_images(&weights, &self.pixels, self.rows(), norm);
+            .embed_images(&weights, &self.pixels, self.rows(), norm, None);
         values(forward.embeddings)
     }
 
@@ -112,6 +112,7 @@ impl Fixture {
             pixels: self.pixels.clone(),
             captions: self.tokens.iter().map(text).collect(),
             ids: (0..self.rows() as u64).collect(),
+            draws: vec![0; self.rows()],
             ends: streams.map(|stream| (stream, Cursor::default())).collect(),
             key_hash: 0,
             skips: Vec::new(),
