@@ -8,11 +8,22 @@ fn table(name: &str) -> ParamTable {
     ParamTable::new(&model(name))
 }
 
+/// Counted by open_clip 3.3.0: `sum(p.numel() for p in model.parameters())`.
 #[test]
 fn parameter_counts_are_open_clips() {
-    assert_eq!(table("ViT-B-32").total(), 151_277_313);
-    assert_eq!(table("ViT-B-16").total(), 149_620_737);
-    assert_eq!(table("RN50").total(), 102_007_137);
+    for (name, count) in [
+        ("ViT-B-32", 151_277_313),
+        ("ViT-B-16", 149_620_737),
+        ("ViT-L-14", 427_616_513),
+        ("ViT-H-14", 986_109_441),
+        ("RN50", 102_007_137),
+        ("RN101", 119_688_033),
+        ("RN50x4", 178_300_601),
+        ("RN50x16", 290_979_217),
+        ("RN50x64", 623_258_305),
+    ] {
+        assert_eq!(table(name).total(), count, "{name}");
+    }
 }
 
 #[test]
