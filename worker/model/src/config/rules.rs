@@ -16,6 +16,8 @@ pub(super) enum Allows {
     Word(&'static str),
     /// Those numbers, to six digits.
     Numbers([f64; 3]),
+    /// An object with nothing but that number under that key, or an empty one.
+    Entry(&'static str, f64),
     /// Any value: the field acts only beside another one, which is refused.
     Anything,
 }
@@ -43,6 +45,11 @@ impl Allows {
                             .is_some_and(|value| (value - number).abs() < 1e-6)
                     })
             }),
+            Self::Entry(key, number) => value.as_object().is_some_and(|object| {
+                object
+                    .iter()
+                    .all(|(found, value)| found == key && value.as_f64() == Some(*number))
+            }),
             Self::Anything => true,
         }
     }
@@ -54,6 +61,7 @@ impl Allows {
             Self::Number(number) => format!("set it to {number:?} or remove it"),
             Self::Word(word) => format!("set it to \"{word}\" or remove it"),
             Self::Numbers(numbers) => format!("set it to {numbers:?} or remove it"),
+            Self::Entry(key, number) => format!("set it to {{\"{key}\": {number:?}}} or remove it"),
         }
     }
 }
@@ -95,6 +103,9 @@ const TIMM: &str = "image towers from timm are not built; give layers, width and
 const HUGGING_FACE: &str = "text towers and tokenisers from Hugging Face are not built; give \
                             width, heads and layers of open_clip's own text Transformer";
 
+/// Epsilon of every layer norm, PyTorch's default.
+const EPS: Allows = Allows::Entry("eps", 1e-5);
+
 /// Beside the two towers. `custom_text` changes only the names of keys inside open_clip.
 pub(super) const TOP: &[Rule] = &[
     unused("custom_text"),
@@ -118,7 +129,7 @@ pub(super) const VIT: &[Rule] = &[
     unused("attn_pooler_heads"),
     only("global_average_pool", Allows::Flag(false)),
     only("input_patchnorm", Allows::Flag(false)),
-    only("block_type", Allows::Nothing),
+    only("block_type", Allows::Word("default")),
     only("qk_norm", Allows::Flag(false)),
     only("scaled_cosine_attn", Allows::Flag(false)),
     only("scale_heads", Allows::Flag(false)),
@@ -126,7 +137,7 @@ pub(super) const VIT: &[Rule] = &[
     only("scale_attn", Allows::Flag(false)),
     only("scale_fc", Allows::Flag(false)),
     only("act_kwargs", Allows::Nothing),
-    only("norm_kwargs", Allows::Nothing),
+    only("norm_kwargs", EPS),
     refused("timm_model_name", TIMM),
     unused("timm_model_pretrained"),
     unused("timm_pool"),
@@ -158,17 +169,22 @@ pub(super) const TEXT: &[Rule] = &[
     only("proj_bias", Allows::Flag(false)),
     only("proj_type", Allows::Word("linear")),
     only("output_tokens", Allows::Flag(false)),
-    only("block_type", Allows::Nothing),
+    only("block_type", Allows::Word("default")),
     only("qk_norm", Allows::Flag(false)),
+    only("scaled_cosine_attn", Allows::Flag(false)),
+    only("scale_heads", Allows::Flag(false)),
+    only("scale_attn_inner", Allows::Flag(false)),
+    only("scale_attn", Allows::Flag(false)),
+    only("scale_fc", Allows::Flag(false)),
     only("act_kwargs", Allows::Nothing),
-    only("norm_kwargs", Allows::Nothing),
-    only("tokenizer_mode", Allows::Nothing),
+    only("norm_kwargs", EPS),
+    unused("tokenizer_mode"),
     only("tokenizer_kwargs", Allows::Nothing),
     refused("hf_tokenizer_name", HUGGING_FACE),
     refused("hf_model_name", HUGGING_FACE),
-    refused("hf_model_pretrained", HUGGING_FACE),
-    refused("hf_proj_type", HUGGING_FACE),
-    refused("hf_pooler_type", HUGGING_FACE),
+    unused("hf_model_pretrained"),
+    unused("hf_proj_type"),
+    unused("hf_pooler_type"),
 ];
 
 /// `preprocess_cfg` of an `open_clip_config.json`.

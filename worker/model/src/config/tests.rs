@@ -1,5 +1,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
+mod built_in;
+
 use super::*;
 
 fn faults(text: &str) -> Vec<String> {
@@ -17,6 +19,9 @@ fn every_model_file_of_the_repository_is_valid() {
     let mut seen = 0;
     for entry in std::fs::read_dir(folder).expect("configs/models exists") {
         let path = entry.unwrap().path();
+        if path.extension().is_none_or(|extension| extension != "json") {
+            continue;
+        }
         let text = std::fs::read_to_string(&path).unwrap();
         let name = path.display().to_string();
         let config = ModelConfig::from_json(&text, &name).unwrap_or_else(|error| panic!("{error}"));
@@ -24,7 +29,7 @@ fn every_model_file_of_the_repository_is_valid() {
         assert_eq!(config.text.vocab_size, 49_408, "{name}");
         seen += 1;
     }
-    assert!(seen >= 6, "{seen} model files in {folder}");
+    assert!(seen >= 12, "{seen} model files in {folder}");
 }
 
 #[test]
@@ -57,6 +62,50 @@ fn fields_at_open_clips_defaults_are_accepted() {
         "text_cfg": {"pool_type": "argmax", "pad_id": 0, "hf_model_name": null}}"#;
     let config = ModelConfig::from_json(text, "model.json").unwrap();
     assert_eq!(config.vision.image_size(), 224);
+}
+
+/// The fields of open_clip 3.3.0's `CLIPVisionCfg` and `CLIPTextCfg` with their first values, but
+/// for objects that are written out where open_clip has null.
+#[test]
+fn every_field_of_open_clips_towers_is_accepted_at_what_it_does_here() {
+    let text = r#"{"embed_dim": 512, "quick_gelu": true, "custom_text": true,
+        "nonscalar_logit_scale": false, "multimodal_cfg": null,
+        "vision_cfg": {"layers": 12, "width": 768, "head_width": 64, "mlp_ratio": 4.0,
+            "patch_size": 16, "image_size": 224, "ls_init_value": null, "patch_dropout": 0.0,
+            "attentional_pool": false, "attn_pooler_queries": 256, "attn_pooler_heads": 8,
+            "no_ln_pre": false, "pos_embed_type": "learnable", "final_ln_after_pool": false,
+            "pool_type": "tok", "output_tokens": false, "act_kwargs": {},
+            "norm_kwargs": {"eps": 1e-5}, "block_type": "default", "qk_norm": false,
+            "scaled_cosine_attn": false, "scale_heads": false, "scale_attn_inner": false,
+            "scale_attn": false, "scale_fc": false, "timm_model_name": null,
+            "timm_model_pretrained": false, "timm_pool": "avg", "timm_proj": "linear",
+            "timm_proj_bias": false, "timm_drop": 0.0, "timm_drop_path": null},
+        "text_cfg": {"context_length": 77, "vocab_size": 49408, "hf_tokenizer_name": null,
+            "tokenizer_mode": null, "tokenizer_kwargs": {}, "width": 512, "heads": 8,
+            "layers": 12, "mlp_ratio": 4.0, "ls_init_value": null, "embed_cls": false,
+            "pad_id": 0, "eos_id": 2, "no_causal_mask": false, "final_ln_after_pool": false,
+            "pool_type": "argmax", "proj_bias": false, "proj_type": "linear",
+            "output_tokens": false, "act_kwargs": null, "norm_kwargs": {}, "qk_norm": false,
+            "block_type": "default", "scaled_cosine_attn": false, "scale_heads": false,
+            "scale_attn_inner": false, "scale_attn": false, "scale_fc": false,
+            "hf_model_name": null, "hf_model_pretrained": true, "hf_proj_type": "mlp",
+            "hf_pooler_type": "mean_pooler"}}"#;
+    assert!(
+        ModelConfig::from_json(text, "model.json")
+            .unwrap()
+            .quick_gelu
+    );
+    let other = text
+        .replace("1e-5", "1e-6")
+        .replace("\"default\"", "\"custom\"")
+        .replace("\"scale_fc\": false", "\"scale_fc\": true");
+    let found = faults(&other);
+    assert_eq!(found.len(), 5, "{found:#?}");
+    let remedy = "is not supported; set it to {\"eps\": 1e-5} or remove it";
+    assert!(
+        found.iter().any(|fault| fault.ends_with(remedy)),
+        "{found:#?}"
+    );
 }
 
 #[test]
