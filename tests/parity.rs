@@ -137,6 +137,7 @@ impl Case {
             start: Step(0),
             image_size: 64,
             crop_scale_min: self.config.data.crop_scale_min,
+            augmentation: self.config.data.augmentation,
             tokenizer: Arc::new(Tokenizer::new(77, 49408).expect("CLIP's vocabulary")),
             decode_threads: 1,
             prefetch_bytes: 64 << 20,

@@ -132,6 +132,7 @@ pub(crate) fn loader_config(
         start: state.step,
         image_size: clip.config.vision.image_size() as u32,
         crop_scale_min: config.data.crop_scale_min,
+        augmentation: config.data.augmentation,
         tokenizer: Arc::clone(&run.tokenizer),
         decode_threads,
         cache: run.cache.clone(),

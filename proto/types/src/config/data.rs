@@ -1,5 +1,6 @@
 //! The run file's `data` section.
 
+use super::augmentation::augmentation;
 use super::parse::{Folder, expand_braces};
 use super::reader::{FRACTION, POSITIVE, Section};
 use super::{CacheConfig, Captions, DataConfig, DataSource};
@@ -16,6 +17,7 @@ pub(super) fn data(mut section: Section<'_>, folder: &Folder<'_>) -> DataConfig 
         prefetch_bytes: section.bytes("prefetch_bytes", 256 << 20),
         max_skip_fraction: section.number("max_skip_fraction", 0.01, FRACTION),
         crop_scale_min: section.number("crop_scale_min", 0.9, FRACTION),
+        augmentation: augmentation(&mut section),
         decode_threads: u32::try_from(section.integer("decode_threads", 0)).unwrap_or(0),
         lease_ahead_seconds: section.positive("lease_ahead_seconds", 90),
     };

@@ -1,5 +1,6 @@
 //! The run file: YAML in, a checked [`RunConfig`] or every fault at once out.
 
+mod augmentation;
 mod captions;
 mod data;
 mod model;
@@ -7,6 +8,7 @@ mod parse;
 mod reader;
 mod sections;
 
+pub use augmentation::AugmentationConfig;
 pub use captions::Captions;
 pub use model::{LockImage, LockText, ModelSection};
 pub use parse::expand_braces;

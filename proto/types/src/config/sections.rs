@@ -1,6 +1,6 @@
 //! What a checked run file holds.
 
-use super::{Captions, ModelSection};
+use super::{AugmentationConfig, Captions, ModelSection};
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -51,6 +51,10 @@ pub struct DataConfig {
     pub max_skip_fraction: f64,
     /// Area of the random crop, as the smallest share of the picture.
     pub crop_scale_min: f64,
+    /// What training pictures go through after the crop. As the crop, it may change in a run that
+    /// goes on: it is no part of the run's identity.
+    #[serde(skip_serializing_if = "AugmentationConfig::is_off", default)]
+    pub augmentation: AugmentationConfig,
     /// Threads that decode, of one worker; 0 means as many as the worker computes with.
     pub decode_threads: u32,
     /// How long workers may read ahead of the coordinator's word, and so go on without it.

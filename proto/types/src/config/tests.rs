@@ -173,3 +173,69 @@ fn a_model_may_start_from_weights_have_forced_fields_and_locked_towers() {
         .collect();
     assert_eq!(paths, ["model.config", "model.init_from"]);
 }
+
+#[test]
+fn colours_change_where_the_file_says_how_far_and_how_often() {
+    let with = |augmentation: &str| {
+        let text = format!("lanes: 8, augmentation: {augmentation}");
+        GOOD.replace("lanes: 8", &text)
+    };
+    let plain = parse(GOOD).expect("a good file");
+    assert!(plain.data.augmentation.is_off());
+    let all = "{color_jitter: [0.32, 0.32, 1.5, 0.08], color_jitter_prob: 0.8, \
+               gray_scale_prob: 0.2}";
+    let config = parse(&with(all)).expect("a good file");
+    let augmentation = config.data.augmentation;
+    assert_eq!(augmentation.color_jitter, Some([0.32, 0.32, 1.5, 0.08]));
+    assert_eq!(
+        (augmentation.color_jitter_prob, augmentation.gray_scale_prob),
+        (0.8, 0.2)
+    );
+    // As the crop: no part of what makes a run another one.
+    assert!(config.identity_differences(&plain).is_empty());
+    for text in [all, "{gray_scale_prob: 0.2}", "{}"] {
+        let config = parse(&with(text)).expect("a good file");
+        let yaml = crate::config::to_yaml(&config).expect("serialises");
+        assert_eq!(parse(&yaml).expect("a run file again"), config);
+    }
+
+    for (text, fault) in [
+        ("", "data.augmentation: has no usable value"),
+        (
+            "{color_jitter: [0.4, 0.4, 0.4, 0.1]}",
+            "data.augmentation.color_jitter_prob: is missing, and color_jitter does nothing",
+        ),
+        (
+            "{color_jitter_prob: 0.8}",
+            "data.augmentation.color_jitter: is missing, and color_jitter_prob needs it",
+        ),
+        (
+            "{color_jitter: 0.4, color_jitter_prob: 0.8}",
+            "data.augmentation.color_jitter: 0.4 is not 4 numbers; give brightness,",
+        ),
+        (
+            "{color_jitter: [0.4, 0.4, -0.4, 0.1], color_jitter_prob: 0.8}",
+            "data.augmentation.color_jitter: [0.4,0.4,-0.4,0.1] holds a number below 0",
+        ),
+        (
+            "{color_jitter: [0.4, 0.4, 0.4, 0.6], color_jitter_prob: 0.8}",
+            "data.augmentation.color_jitter: [0.4,0.4,0.4,0.6]: a hue of 0.6 is more than half",
+        ),
+        (
+            "{gray_scale_prob: 1.2}",
+            "data.augmentation.gray_scale_prob: 1.2 is not a number from 0 to 1",
+        ),
+        (
+            "{grey_scale_prob: 0.2}",
+            "data.augmentation.grey_scale_prob: unknown key; did you mean gray_scale_prob?",
+        ),
+    ] {
+        let found = faults(&with(text));
+        assert_eq!(found.len(), 1, "{text}: {found:?}");
+        assert!(
+            found[0].to_string().starts_with(fault),
+            "{text}: {}",
+            found[0]
+        );
+    }
+}

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use twinspan_data::{Loader, LoaderConfig, Order, Tokenizer};
+use twinspan_types::config::AugmentationConfig;
 use twinspan_types::{Cursor, Index, LaneId, Step};
 
 const BATCH: u32 = 64;
@@ -32,6 +33,7 @@ pub fn samples_per_second(index: &Arc<Index>, batches: usize) -> Result<f64, Box
         start: Step(0),
         image_size: SIDE,
         crop_scale_min: 0.9,
+        augmentation: AugmentationConfig::default(),
         tokenizer: Arc::new(Tokenizer::new(77, 49408)?),
         decode_threads: 1,
         prefetch_bytes: 256 << 20,

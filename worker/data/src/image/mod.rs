@@ -1,5 +1,6 @@
 //! Pictures: decoding, and open_clip's training and evaluation transforms.
 
+mod color;
 mod facts;
 mod jpeg;
 mod opened;

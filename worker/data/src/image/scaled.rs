@@ -56,6 +56,7 @@ mod tests {
     use crate::image::Transformer;
     use crate::random::Keyed;
     use jpeg_encoder::{ColorType, Encoder, SamplingFactor};
+    use twinspan_types::config::AugmentationConfig;
 
     /// A smooth picture, so that what scaling leaves out is little.
     fn encoded(width: u16, height: u16) -> Vec<u8> {
@@ -105,7 +106,8 @@ mod tests {
     fn a_truncated_picture_is_an_error() {
         let bytes = encoded(640, 480);
         let mut random = Keyed::new("test", &[]);
-        let mut train = |bytes: &[u8]| Transformer::new(64).train(bytes, 0.9, &mut random);
+        let plain = AugmentationConfig::default();
+        let mut train = |bytes: &[u8]| Transformer::new(64).train(bytes, 0.9, &plain, &mut random);
         assert!(train(&bytes).is_ok());
         for length in [2, 100, bytes.len() / 2, bytes.len() - 100] {
             assert!(train(&bytes[..length]).is_err(), "{length} bytes");

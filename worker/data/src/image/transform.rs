@@ -2,11 +2,12 @@
 
 use super::opened::{self, Colours};
 use super::resample::{self, Axis};
-use super::{Picture, PictureError};
+use super::{Picture, PictureError, color};
 use crate::random::Keyed;
 use fast_image_resize::images::{CroppedImage, Image, ImageRef};
 use fast_image_resize::{FilterType, IntoImageView, PixelType, ResizeAlg, ResizeOptions, Resizer};
 use twinspan_types::Epoch;
+use twinspan_types::config::AugmentationConfig;
 
 /// Aspect ratios of the random crop.
 const RATIO: (f64, f64) = (3.0 / 4.0, 4.0 / 3.0);
@@ -60,7 +61,8 @@ impl Transformer {
     }
 
     /// Decodes a picture and takes `RandomResizedCrop(size, scale=(crop_scale_min, 1),
-    /// ratio=(3/4, 4/3), BICUBIC)` of it: a `size x size x 3` picture.
+    /// ratio=(3/4, 4/3), BICUBIC)` of it, then its changes of colour: a `size x size x 3` picture.
+    /// The crop draws first, so it is the same with and without them.
     ///
     /// # Errors
     /// As [`decode`](super::decode).
@@ -68,11 +70,14 @@ impl Transformer {
         &mut self,
         bytes: &[u8],
         crop_scale_min: f64,
+        augmentation: &AugmentationConfig,
         random: &mut Keyed,
     ) -> Result<Vec<u8>, PictureError> {
         let choose = |width, height| random_crop(width, height, crop_scale_min, random);
         let (picture, crop) = super::decode_for_crop(bytes, self.size, choose)?;
-        self.cropped(&picture, crop)
+        let mut square = self.cropped(&picture, crop)?;
+        color::augment(&mut square, augmentation, random);
+        Ok(square)
     }
 
     /// Cropped before it is resized: pixels outside do not reach into the filter.
@@ -320,7 +325,8 @@ mod tests {
             let png = encoded(&picture);
             assert_eq!(transformer.eval(&png).expect("resizes").len(), 9 * 9 * 3);
             let mut random = augmentation(0, Epoch(0), "key");
-            let square = transformer.train(&png, 0.9, &mut random);
+            let plain = AugmentationConfig::default();
+            let square = transformer.train(&png, 0.9, &plain, &mut random);
             let square = square.expect("resizes");
             assert_eq!(square.len(), 9 * 9 * 3);
         }

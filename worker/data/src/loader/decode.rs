@@ -9,7 +9,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
-use twinspan_types::config::Captions;
+use twinspan_types::config::{AugmentationConfig, Captions};
 use twinspan_types::{Epoch, Index, ShardId, SkipReason};
 
 /// One sample to decode.
@@ -45,6 +45,7 @@ pub(super) struct Decoder {
     index: Arc<Index>,
     image_size: u32,
     crop_scale_min: f64,
+    augmentation: AugmentationConfig,
     tokenizer: Arc<Tokenizer>,
     transformer: Transformer,
 }
@@ -56,6 +57,7 @@ impl Decoder {
             index: Arc::clone(&config.index),
             image_size: config.image_size,
             crop_scale_min: config.crop_scale_min,
+            augmentation: config.augmentation,
             tokenizer: Arc::clone(&config.tokenizer),
             transformer: Transformer::new(config.image_size),
         }
@@ -152,8 +154,9 @@ impl Decoder {
         })?;
         let pixels = guarded(SkipReason::CorruptImage, || {
             let mut random = augmentation(self.seed, epoch, key);
+            let (crop_scale_min, colours) = (self.crop_scale_min, &self.augmentation);
             self.transformer
-                .train(picture, self.crop_scale_min, &mut random)
+                .train(picture, crop_scale_min, colours, &mut random)
         });
         if pixels.is_err() {
             // A panic may have left its buffers half-way.

@@ -25,6 +25,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::Duration;
 use tokio::sync::watch;
+use twinspan_types::config::AugmentationConfig;
 use twinspan_types::{
     Cursor, Epoch, Index, IndexError, LaneId, Quarantine, ShardId, Skip, SourceId, Step, StreamId,
 };
@@ -55,6 +56,8 @@ pub struct LoaderConfig {
     pub image_size: u32,
     /// Smallest share of the picture that the random crop keeps.
     pub crop_scale_min: f64,
+    /// Changes of colour after the crop.
+    pub augmentation: AugmentationConfig,
     /// The model's tokeniser.
     pub tokenizer: Arc<Tokenizer>,
     /// Threads that decode; 0 counts as 1.

@@ -9,6 +9,7 @@ use twinspan_data::tar::SampleReader;
 use twinspan_data::{
     Keys, Loader, LoaderConfig, LoaderError, LocalBatch, Order, RunFiles, Tokenizer, build_index,
 };
+use twinspan_types::config::AugmentationConfig;
 use twinspan_types::{Cursor, Index, LaneId, SourceEntry, Step};
 
 /// The repository's real data: 4,208 training pairs, 1,052 test pictures.
@@ -139,6 +140,7 @@ pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderCo
         start: Step(0),
         image_size: 32,
         crop_scale_min: 0.9,
+        augmentation: AugmentationConfig::default(),
         tokenizer: Arc::clone(&TOKENIZER),
         decode_threads: 2,
         prefetch_bytes: 64 << 20,

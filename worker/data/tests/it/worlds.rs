@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 use twinspan_data::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
+use twinspan_types::config::AugmentationConfig;
 use twinspan_types::{Cursor, Index, LaneId, LaneTable, Rank, Step, StreamId, WorldSize};
 
 const LANES: u32 = 8;
@@ -59,6 +60,43 @@ fn every_world_has_the_same_samples_and_hash_at_every_step() {
     for size in 2..=4 {
         assert!(world(&index, size, |_| {}) == alone, "world of {size}");
     }
+}
+
+#[test]
+fn a_sample_has_the_same_colours_in_every_world() {
+    let index = emoji_index();
+    let coloured = |config: &mut LoaderConfig| {
+        config.augmentation = AugmentationConfig {
+            color_jitter: Some([0.32, 0.32, 0.32, 0.08]),
+            color_jitter_prob: 0.8,
+            gray_scale_prob: 0.2,
+        };
+    };
+    let alone = world(&index, 1, coloured);
+    for size in 2..=4 {
+        assert!(world(&index, size, coloured) == alone, "world of {size}");
+    }
+    let plain = world(&index, 1, |_| {});
+    let rows = |steps: Vec<Whole>| steps.into_iter().flat_map(|(rows, ..)| rows);
+    let (mut changed, mut grey, mut all) = (0, 0, 0);
+    for ((key, pixels, caption), (plain_key, plain, plain_caption)) in rows(alone).zip(rows(plain))
+    {
+        assert_eq!((key, caption), (plain_key, plain_caption));
+        let is_grey = |rgb: &[u8]| rgb[0] == rgb[1] && rgb[1] == rgb[2];
+        let turned_grey = pixels.chunks(3).all(is_grey) && !plain.chunks(3).all(is_grey);
+        all += 1;
+        changed += i32::from(pixels != plain);
+        grey += i32::from(turned_grey);
+    }
+    // 84 in 100 change: those that jitter, and a fifth of the rest.
+    assert!(
+        (78..90).contains(&(100 * changed / all)),
+        "{changed} of {all}"
+    );
+    assert!(
+        (14..26).contains(&(100 * grey / all)),
+        "{grey} of {all} grey"
+    );
 }
 
 #[test]
