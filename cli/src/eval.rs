@@ -1,10 +1,10 @@
 //! `twinspan eval`: a checkpoint on a dataset.
 
 use crate::args::EvalTask;
+use crate::counter::Counter;
 use crate::exit::{Failure, bad_input};
-use crate::model;
 use crate::runtime::block_on;
-use crate::say;
+use crate::{model, passed_over, say};
 use comfy_table::{Table, presets};
 use twinspan_data::dataset;
 use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
@@ -27,20 +27,30 @@ pub fn run(task: &EvalTask) -> Result<(), Failure> {
 
 /// Zero-shot classification of the set at `url`.
 pub fn zero_shot(model: &EvalModel, url: &str) -> Result<ZeroShotReport, Failure> {
-    block_on(async {
+    let counter = Counter::percent("zero-shot");
+    let on_progress = |done, total| counter.show(done, total);
+    let report = block_on(async {
         let set = dataset::read_classification(url).await?;
-        twinspan_worker::eval::zero_shot(model, &set).await
+        twinspan_worker::eval::zero_shot(model, &set, &on_progress).await
     })?
-    .map_err(bad_input)
+    .map_err(bad_input)?;
+    drop(counter);
+    passed_over::tell(&report.passed_over);
+    Ok(report)
 }
 
 /// Retrieval on the set at `url`.
 pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failure> {
-    block_on(async {
+    let counter = Counter::percent("retrieval");
+    let on_progress = |done, total| counter.show(done, total);
+    let report = block_on(async {
         let set = dataset::read_captioned(url).await?;
-        twinspan_worker::eval::retrieval(model, &set).await
+        twinspan_worker::eval::retrieval(model, &set, &on_progress).await
     })?
-    .map_err(bad_input)
+    .map_err(bad_input)?;
+    drop(counter);
+    passed_over::tell(&report.passed_over);
+    Ok(report)
 }
 
 /// What the reports say, as (name, value) rows.
@@ -51,6 +61,10 @@ pub fn zero_shot_rows(report: &ZeroShotReport) -> Vec<(String, String)> {
             percent(report.top1),
         ),
         ("zero-shot top-5".to_owned(), percent(report.top5)),
+        (
+            "zero-shot mean per-class recall".to_owned(),
+            percent(report.mean_per_class_recall),
+        ),
     ]
 }
 

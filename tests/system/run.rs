@@ -11,7 +11,8 @@ fn a_run_of_two_workers_trains_checkpoints_evaluates_and_writes_its_metrics() {
     let result = workspace.train(&[]);
     assert_eq!(result["step"], 25);
     assert_eq!(result["zero_shot"]["classes"], 1052);
-    assert_eq!(result["retrieval"]["pairs"], 1052);
+    assert_eq!(result["retrieval"]["pictures"], 1052);
+    assert_eq!(result["retrieval"]["captions"], 1052);
     let checkpoint = result["checkpoint"].as_str().expect("a checkpoint");
     assert!(
         checkpoint.contains("/checkpoints/step-00000025-"),

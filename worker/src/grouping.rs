@@ -24,26 +24,44 @@ pub fn group_by_length(
     groups: usize,
     context_length: usize,
 ) -> Vec<TextGroup> {
-    let mut order: Vec<usize> = (0..captions.len()).collect();
-    order.sort_by_key(|row| captions[*row].len());
+    let order = by_length(captions);
     shares(order.len(), groups)
         .filter(|share| !share.is_empty())
-        .map(|share| {
-            let rows = order[share].to_vec();
-            let longest = rows
-                .iter()
-                .map(|row| captions[*row].len())
-                .max()
-                .unwrap_or(0);
-            let length = cut_length(longest, context_length);
-            let mut ids = Vec::with_capacity(rows.len() * length);
-            for row in &rows {
-                ids.extend_from_slice(&captions[*row]);
-                ids.resize(ids.len() + length - captions[*row].len(), 0);
-            }
-            TextGroup { rows, ids, length }
-        })
+        .map(|share| group(captions, &order[share], context_length))
         .collect()
+}
+
+/// Sorts captions into groups of at most `most` that are all cut at the same length: where a caption
+/// is cut depends on its own length alone.
+#[must_use]
+pub fn group_by_cut(captions: &[Vec<u32>], most: usize, context_length: usize) -> Vec<TextGroup> {
+    let cut = |row: &usize| cut_length(captions[*row].len(), context_length);
+    by_length(captions)
+        .chunk_by(|a, b| cut(a) == cut(b))
+        .flat_map(|rows| rows.chunks(most.max(1)))
+        .map(|rows| group(captions, rows, context_length))
+        .collect()
+}
+
+fn by_length(captions: &[Vec<u32>]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..captions.len()).collect();
+    order.sort_by_key(|row| captions[*row].len());
+    order
+}
+
+fn group(captions: &[Vec<u32>], rows: &[usize], context_length: usize) -> TextGroup {
+    let lengths = rows.iter().map(|row| captions[*row].len());
+    let length = cut_length(lengths.max().unwrap_or(0), context_length);
+    let mut ids = Vec::with_capacity(rows.len() * length);
+    for row in rows {
+        ids.extend_from_slice(&captions[*row]);
+        ids.resize(ids.len() + length - captions[*row].len(), 0);
+    }
+    TextGroup {
+        rows: rows.to_vec(),
+        ids,
+        length,
+    }
 }
 
 fn cut_length(longest: usize, context_length: usize) -> usize {
@@ -69,6 +87,17 @@ mod tests {
         rows.sort_unstable();
         assert_eq!(rows, [0, 1, 2, 3, 4, 5]);
         assert_eq!(groups[0].ids, [7, 7, 7, 0, 0, 0, 7, 7, 7, 7, 0, 0]);
+    }
+
+    #[test]
+    fn a_caption_is_cut_where_its_own_length_says() {
+        let captions: Vec<Vec<u32>> = [9, 3, 20, 5, 77, 4, 6].map(|n| vec![7; n]).to_vec();
+        let groups = group_by_cut(&captions, 3, 77);
+        let cuts: Vec<(usize, usize)> = groups
+            .iter()
+            .map(|group| (group.length, group.rows.len()))
+            .collect();
+        assert_eq!(cuts, [(6, 3), (6, 1), (10, 1), (24, 1), (77, 1)]);
     }
 
     #[test]

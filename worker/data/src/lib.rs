@@ -22,7 +22,10 @@ pub mod vectors;
 
 pub use audit::{AuditReport, Fault, Keys, RunFiles, audit};
 pub use cache::{CacheError, ShardCache};
-pub use dataset::{EvalError, EvalSample, EvalSet, read_captioned, read_classification};
+pub use dataset::{
+    EvalError, EvalSample, EvalSet, Share, Wording, read_captioned, read_classification,
+    read_classification_worded, read_labelled,
+};
 pub use index::{Counting, IndexBuildError, OnProgress, build_index, index_sources, survey};
 pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
 pub use order::{EpochPlan, Mix, Order, Plan, SampleId, Segment, SourcePlan, Window};

@@ -1,6 +1,6 @@
 //! Pictures to embed: files and folders of this machine, or shards.
 
-use crate::dataset::{EvalError, EvalReader, EvalSet};
+use crate::dataset::{EvalError, EvalReader, EvalSet, Share};
 use crate::image::Transformer;
 use crate::index::{IndexBuildError, OnProgress};
 use crate::pack::{PackError, pictures_below};
@@ -58,7 +58,7 @@ impl PicturesError {
 }
 
 /// A picture that could not be used.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct PassedOver {
     /// Its path, or its webdataset key.
     pub key: String,
@@ -141,9 +141,9 @@ impl Pictures {
                 files: files.iter().cloned().collect(),
                 transformer: Transformer::new(image_size),
             },
-            Self::Shards(index) => {
-                PictureReader::Shards(Box::new(EvalSet::of_index(index).reader(image_size)))
-            }
+            Self::Shards(index) => PictureReader::Shards(Box::new(
+                EvalSet::of_index(index).reader(image_size, Share::WHOLE),
+            )),
         }
     }
 
@@ -196,7 +196,7 @@ impl PictureReader {
                 Ok(files.pop_front().map(|file| square(&file, transformer)))
             }
             Self::Shards(reader) => {
-                let sample = reader.next_or_passed_over().await?;
+                let sample = reader.next().await?;
                 Ok(sample.map(|sample| {
                     sample.map(|sample| Square {
                         key: sample.key,

@@ -1,17 +1,42 @@
 //! What a trained model is worth, and what it is used for: zero-shot classification and retrieval,
 //! labels of pictures, vectors, search.
+//!
+//! A set's samples may be shared out: the counts of zero-shot classification add up, and retrieval's
+//! queries are ranked wherever all embeddings are. A sample's embedding does not depend on what
+//! it is embedded with, so the sums are those of one reader.
 
 mod classify;
 mod embed;
+mod hits;
 mod model;
 mod prompts;
+mod ranks;
 mod retrieval;
 mod search;
+mod share;
 mod zero_shot;
 
 pub use classify::{ClassifiedImage, ClassifyReport, LabelProbability, classify};
 pub use embed::{EmbedError, WrittenPictures, write_pictures, write_texts};
+pub use hits::ClassHits;
 pub use model::EvalModel;
-pub use retrieval::{Recall, RetrievalReport, retrieval};
+pub use prompts::class_embeddings;
+pub use ranks::{RankCounts, Recall};
+pub use retrieval::{
+    RetrievalCounts, RetrievalPart, RetrievalReport, retrieval, retrieval_counts, retrieval_part,
+};
 pub use search::{Neighbor, SearchReport, search};
-pub use zero_shot::{ZeroShotReport, zero_shot};
+pub use zero_shot::{
+    ZeroShotCounts, ZeroShotReport, zero_shot, zero_shot_counts, zero_shot_counts_among,
+};
+
+use twinspan_data::{EvalError, EvalSet, PassedOver};
+
+/// The error of a set of which not one sample was counted.
+fn nothing_to_use(set: &EvalSet, passed_over: &[PassedOver]) -> EvalError {
+    EvalError::Empty {
+        url: set.url.clone(),
+        passed_over: passed_over.len(),
+        first: passed_over.first().cloned(),
+    }
+}

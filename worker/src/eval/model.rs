@@ -2,7 +2,7 @@
 
 use crate::WorkerError;
 use crate::checkpoint::sha256;
-use crate::grouping::group_by_length;
+use crate::grouping::group_by_cut;
 use crate::storage::Storage;
 use crate::weights::WeightsFile;
 use twinspan_data::Tokenizer;
@@ -127,8 +127,7 @@ impl EvalModel {
         let weights = self.weights();
         let e = self.embed_dim();
         let mut embeddings = vec![0.0; texts.len() * e];
-        let groups = texts.len().div_ceil(MICRO_BATCH);
-        for group in group_by_length(texts, groups, self.tokenizer.context_length()) {
+        for group in group_by_cut(texts, MICRO_BATCH, self.tokenizer.context_length()) {
             let rows = to_vec(
                 self.clip
                     .embed_texts(&weights, &group.ids, group.length)

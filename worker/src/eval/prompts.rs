@@ -5,11 +5,8 @@ use super::EvalModel;
 use twinspan_data::dataset::prompts;
 
 /// One unit row for each class, [classes, e]: the normalised mean of its prompts' unit embeddings.
-pub(super) fn class_embeddings(
-    model: &EvalModel,
-    classes: &[String],
-    templates: &[String],
-) -> Vec<f32> {
+#[must_use]
+pub fn class_embeddings(model: &EvalModel, classes: &[String], templates: &[String]) -> Vec<f32> {
     let e = model.embed_dim();
     let prompts = classes.iter().flat_map(|class| prompts(templates, class));
     let prompts: Vec<Vec<u32>> = prompts

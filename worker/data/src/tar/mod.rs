@@ -114,6 +114,12 @@ impl<S: Source> SampleReader<S> {
         self.given
     }
 
+    /// Bytes of the archive before the header that is read next.
+    #[must_use]
+    pub fn position(&self) -> u64 {
+        self.position
+    }
+
     /// How the archive ends, once no sample is left.
     #[must_use]
     pub fn end(&self) -> Option<End> {

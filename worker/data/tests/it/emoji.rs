@@ -8,7 +8,7 @@ use twinspan_data::index::count_samples;
 use twinspan_data::shard::Memory;
 use twinspan_data::tar::SampleReader;
 use twinspan_data::{Counting, EvalError, build_index, dataset, image};
-use twinspan_data::{read_captioned, read_classification, survey};
+use twinspan_data::{Share, read_captioned, read_classification, survey};
 
 #[test]
 fn counts_from_sizes_are_those_of_a_scan() {
@@ -151,14 +151,37 @@ fn the_test_split_is_a_classification_set() {
     assert_eq!(set.classes.len(), 1052);
     let prompts: Vec<String> = dataset::prompts(&set.templates, "cat").collect();
     assert_eq!(prompts, ["cat", "an emoji of cat"]);
-    let mut reader = set.reader(48);
+    let mut reader = set.reader(48, Share::WHOLE);
     let mut labels = BTreeSet::new();
     while let Some(sample) = wait(reader.next()).unwrap() {
+        let sample = sample.unwrap();
         assert_eq!(sample.pixels.len(), 48 * 48 * 3);
-        assert!(sample.caption.is_some());
+        assert_eq!(sample.captions.len(), 1);
         labels.insert(sample.label.unwrap());
     }
-    assert_eq!((labels.len(), reader.skipped()), (1052, 0));
+    assert_eq!(labels.len(), 1052);
+    let (done, total) = reader.progress();
+    assert_eq!(done, total);
+}
+
+#[test]
+fn shares_hold_every_sample_of_a_set_once_with_its_number() {
+    let set = wait(read_captioned(&format!("{}/test/", url(EMOJI)))).unwrap();
+    let read = |share| {
+        let mut reader = set.reader(32, share);
+        let mut samples = Vec::new();
+        while let Some(sample) = wait(reader.next()).unwrap() {
+            samples.push(sample.unwrap());
+        }
+        samples
+    };
+    let whole = read(Share::WHOLE);
+    let mut parts: Vec<_> = (0..3)
+        .flat_map(|rank| read(Share { rank, of: 3 }))
+        .collect();
+    parts.sort_by_key(|sample| sample.number);
+    assert_eq!(whole.len(), 1052);
+    assert!(whole == parts);
 }
 
 #[test]
@@ -167,10 +190,10 @@ fn a_captioned_set_is_a_prefix_or_braces() {
         format!("{}/test/{{0..2}}.tar", url(EMOJI)),
         format!("{}/test/", url(EMOJI)),
     ] {
-        let mut reader = wait(read_captioned(&url)).unwrap().reader(32);
+        let mut reader = wait(read_captioned(&url)).unwrap().reader(32, Share::WHOLE);
         let mut captions = 0;
         while let Some(sample) = wait(reader.next()).unwrap() {
-            captions += usize::from(sample.caption.is_some());
+            captions += sample.unwrap().captions.len();
         }
         assert_eq!(captions, 1052);
     }
