@@ -2,10 +2,12 @@
 
 mod checkpoint;
 mod data;
+mod eval;
 mod inference;
 
 pub use checkpoint::{CheckpointArgs, CheckpointTask, ListArgs, VerifyArgs};
 pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs, PackArgs};
+pub use eval::{EvalArgs, EvalTask, LinearProbeArgs, RetrievalArgs, ZeroShotArgs};
 pub use inference::{ClassifyArgs, EmbedArgs, SearchArgs, SearchKind};
 
 use clap::{Args, Parser, Subcommand};
@@ -154,39 +156,6 @@ pub struct WorkerArgs {
 pub struct StatusArgs {
     /// URL of the coordinator
     pub url: String,
-    /// Print JSON
-    #[arg(long)]
-    pub json: bool,
-}
-
-/// `twinspan eval`.
-#[derive(Args)]
-pub struct EvalArgs {
-    /// What to measure.
-    #[command(subcommand)]
-    pub task: EvalTask,
-}
-
-/// What `twinspan eval` can measure.
-#[derive(Subcommand)]
-pub enum EvalTask {
-    /// Zero-shot classification of a set in CLIP_benchmark's webdataset layout
-    #[command(after_help = "Example:
-  twinspan eval zero-shot runs/quickstart tests/data/emoji/")]
-    ZeroShot(EvalTaskArgs),
-    /// Retrieval between pictures and captions
-    #[command(after_help = "Example:
-  twinspan eval retrieval runs/quickstart 'tests/data/emoji/test/{0..2}.tar'")]
-    Retrieval(EvalTaskArgs),
-}
-
-/// What both need.
-#[derive(Args)]
-pub struct EvalTaskArgs {
-    /// Directory of a run (its newest checkpoint is taken) or of a checkpoint
-    pub checkpoint: String,
-    /// zero-shot: root of the set. retrieval: its shards, with braces, or their folder
-    pub dataset: String,
     /// Print JSON
     #[arg(long)]
     pub json: bool,

@@ -1,53 +1,77 @@
 //! `twinspan eval`: a checkpoint on a dataset.
 
-use crate::args::EvalTask;
+mod linear_probe;
+
+use crate::args::{EvalTask, RetrievalArgs, ZeroShotArgs};
 use crate::counter::Counter;
 use crate::exit::{Failure, bad_input};
 use crate::runtime::block_on;
 use crate::{model, passed_over, say};
 use comfy_table::{Table, presets};
-use twinspan_data::dataset;
+use std::future::Future;
+use twinspan_data::{EvalError, EvalSet, Wording, dataset};
+use twinspan_types::config::url_of_path;
 use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
 
 /// Runs one evaluation and prints its result.
 pub fn run(task: &EvalTask) -> Result<(), Failure> {
     match task {
-        EvalTask::ZeroShot(args) => {
-            let model = model::load(&args.checkpoint)?;
-            let report = zero_shot(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
-            print(args.json, &report, || zero_shot_rows(&report))
-        }
-        EvalTask::Retrieval(args) => {
-            let model = model::load(&args.checkpoint)?;
-            let report = retrieval(&model, &twinspan_types::config::url_of_path(&args.dataset))?;
-            print(args.json, &report, || retrieval_rows(&report))
-        }
+        EvalTask::ZeroShot(args) => run_zero_shot(args),
+        EvalTask::Retrieval(args) => run_retrieval(args),
+        EvalTask::LinearProbe(args) => linear_probe::run(args),
     }
+}
+
+fn run_zero_shot(args: &ZeroShotArgs) -> Result<(), Failure> {
+    let url = |file: &Option<String>| file.as_deref().map(url_of_path);
+    let wording = Wording {
+        class_names: url(&args.classnames),
+        templates: url(&args.templates),
+    };
+    let set = find(dataset::read_classification_worded(
+        &url_of_path(&args.dataset),
+        &wording,
+    ))?;
+    let report = zero_shot_of(&model::load(&args.checkpoint)?, &set)?;
+    print(args.json, &report, || zero_shot_rows(&report))
+}
+
+fn run_retrieval(args: &RetrievalArgs) -> Result<(), Failure> {
+    let set = find(dataset::read_captioned(&url_of_path(&args.dataset)))?;
+    let report = retrieval_of(&model::load(&args.checkpoint)?, &set)?;
+    print(args.json, &report, || retrieval_rows(&report))
+}
+
+/// Looks for a set, before a model is loaded.
+fn find(set: impl Future<Output = Result<EvalSet, EvalError>>) -> Result<EvalSet, Failure> {
+    block_on(set)?.map_err(bad_input)
 }
 
 /// Zero-shot classification of the set at `url`.
 pub fn zero_shot(model: &EvalModel, url: &str) -> Result<ZeroShotReport, Failure> {
+    zero_shot_of(model, &find(dataset::read_classification(url))?)
+}
+
+/// Retrieval on the set at `url`.
+pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failure> {
+    retrieval_of(model, &find(dataset::read_captioned(url))?)
+}
+
+fn zero_shot_of(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotReport, Failure> {
     let counter = Counter::percent("zero-shot");
     let on_progress = |done, total| counter.show(done, total);
-    let report = block_on(async {
-        let set = dataset::read_classification(url).await?;
-        twinspan_worker::eval::zero_shot(model, &set, &on_progress).await
-    })?
-    .map_err(bad_input)?;
+    let report = twinspan_worker::eval::zero_shot(model, set, &on_progress);
+    let report = block_on(report)?.map_err(bad_input)?;
     drop(counter);
     passed_over::tell(&report.passed_over);
     Ok(report)
 }
 
-/// Retrieval on the set at `url`.
-pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failure> {
+fn retrieval_of(model: &EvalModel, set: &EvalSet) -> Result<RetrievalReport, Failure> {
     let counter = Counter::percent("retrieval");
     let on_progress = |done, total| counter.show(done, total);
-    let report = block_on(async {
-        let set = dataset::read_captioned(url).await?;
-        twinspan_worker::eval::retrieval(model, &set, &on_progress).await
-    })?
-    .map_err(bad_input)?;
+    let report = twinspan_worker::eval::retrieval(model, set, &on_progress);
+    let report = block_on(report)?.map_err(bad_input)?;
     drop(counter);
     passed_over::tell(&report.passed_over);
     Ok(report)

@@ -14,7 +14,7 @@ pub struct ClassHits {
 }
 
 /// What the counts of all classes come to.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
 pub(super) struct Accuracy {
     pub(super) samples: u64,
     pub(super) top1: f64,

@@ -1,5 +1,5 @@
-//! What a trained model is worth, and what it is used for: zero-shot classification and retrieval,
-//! labels of pictures, vectors, search.
+//! What a trained model is worth, and what it is used for: zero-shot classification, retrieval and
+//! linear probe; labels of pictures, vectors, search.
 //!
 //! A set's samples may be shared out: the counts of zero-shot classification add up, and retrieval's
 //! queries are ranked wherever all embeddings are. A sample's embedding does not depend on what
@@ -9,6 +9,7 @@ mod classify;
 mod embed;
 mod hits;
 mod model;
+mod probe;
 mod prompts;
 mod ranks;
 mod retrieval;
@@ -20,6 +21,9 @@ pub use classify::{ClassifiedImage, ClassifyReport, LabelProbability, classify};
 pub use embed::{EmbedError, WrittenPictures, write_pictures, write_texts};
 pub use hits::ClassHits;
 pub use model::EvalModel;
+pub use probe::{
+    LabelledFeatures, LinearProbeReport, ProbeError, ProbeSettings, labelled_features, linear_probe,
+};
 pub use prompts::class_embeddings;
 pub use ranks::{RankCounts, Recall};
 pub use retrieval::{

@@ -155,7 +155,7 @@ pub(super) fn similarities(a: &[f32], b: &[f32], e: usize) -> Vec<f32> {
     to_vec(matrix(a).matmul(matrix(b).transpose()))
 }
 
-fn to_vec(t: Tensor<2>) -> Vec<f32> {
+pub(super) fn to_vec(t: Tensor<2>) -> Vec<f32> {
     t.into_data().try_into_vec().expect("embeddings are f32")
 }
 

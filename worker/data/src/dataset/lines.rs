@@ -4,7 +4,8 @@ use super::{EvalError, PLACE};
 use crate::store::Stores;
 
 /// What a file of class names is for.
-pub(super) const NAMES_ROLE: &str = "it names the classes, one a line";
+pub(super) const NAMES_ROLE: &str =
+    "it names the classes, one a line (a set without it has a folder of pictures for each class)";
 /// What a file of templates is for.
 pub(super) const TEMPLATES_ROLE: &str = "it holds the prompt templates, one a line";
 
