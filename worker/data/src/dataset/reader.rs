@@ -241,9 +241,7 @@ impl Open {
 }
 
 fn square(transformer: &mut Transformer, bytes: &[u8]) -> Result<Vec<u8>, String> {
-    transformer
-        .eval(bytes)
-        .map_err(|error| error.to_string())
+    transformer.eval(bytes).map_err(|error| error.to_string())
 }
 
 fn with_pixels(
