@@ -63,20 +63,29 @@ impl AdamW {
         moments: &mut Moments,
     ) {
         for spec in table.specs().iter().filter(|spec| !spec.locked) {
-            let keep = if spec.decay { self.keep } else { 1.0 };
             let range = spec.range();
             self.update(
                 &mut params[range.clone()],
                 &gradient[range.clone()],
                 &mut moments.exp_avg[range.clone()],
                 &mut moments.exp_avg_sq[range],
-                keep,
+                spec.decay,
                 clip,
             );
         }
     }
 
-    fn update(&self, p: &mut [f32], g: &[f32], m: &mut [f32], v: &mut [f32], keep: f32, clip: f32) {
+    /// Updates one parameter, with weight decay or without, and its moments.
+    pub(crate) fn update(
+        &self,
+        p: &mut [f32],
+        g: &[f32],
+        m: &mut [f32],
+        v: &mut [f32],
+        decay: bool,
+        clip: f32,
+    ) {
+        let keep = if decay { self.keep } else { 1.0 };
         for (((p, g), m), v) in p.iter_mut().zip(g).zip(m).zip(v) {
             let g = *g * clip;
             *m += (g - *m) * (1.0 - self.beta1);

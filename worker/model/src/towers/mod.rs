@@ -109,6 +109,23 @@ impl Clip {
         norm: BatchNorm<'_>,
         draws: Option<PatchDraws<'_>>,
     ) -> ImageForward {
+        let (features_be, batch_stats) = self.image_features(w, pixels, batch, norm, draws);
+        ImageForward {
+            embeddings: ops::l2_normalize(features_be),
+            batch_stats,
+        }
+    }
+
+    /// Features `[b, e]` of pictures, not yet of unit length, and the statistics of this call;
+    /// arguments and panics as [`Clip::embed_images`].
+    pub(crate) fn image_features(
+        &self,
+        w: &Weights<'_>,
+        pixels: &[u8],
+        batch: usize,
+        norm: BatchNorm<'_>,
+        draws: Option<PatchDraws<'_>>,
+    ) -> (Tensor<2>, Vec<f32>) {
         let side = self.config.vision.image_size();
         assert_eq!(
             pixels.len(),
@@ -118,7 +135,7 @@ impl Clip {
         let data = TensorData::new(normalize(pixels), [batch, side, side, 3]);
         let x_bhwc = Tensor::from_data(data, w.device());
         let visual = w.scope("visual");
-        let (features_be, batch_stats) = match self.config.vision {
+        match self.config.vision {
             VisionConfig::ViT { .. } => {
                 let features_be = vit::forward(&self.config, &visual, x_bhwc, draws);
                 (features_be, Vec::new())
@@ -127,10 +144,6 @@ impl Clip {
                 let norms = resnet::Norms::new(&self.buffers, norm);
                 resnet::forward(&self.config, &visual, x_bhwc, norms)
             }
-        };
-        ImageForward {
-            embeddings: ops::l2_normalize(features_be),
-            batch_stats,
         }
     }
 
