@@ -6,6 +6,7 @@
 pub mod audit;
 mod cache;
 pub mod dataset;
+pub mod holdout;
 pub mod image;
 pub mod index;
 pub mod inspect;

@@ -13,6 +13,7 @@ mod pair;
 mod table;
 mod writer;
 
+pub(crate) use archive::Archive;
 pub use error::PackError;
 pub(crate) use folder::pictures_below;
 pub use keys::Keys;
@@ -30,7 +31,7 @@ use writer::Writer;
 /// Pictures that are in memory at once, beside the shard.
 const BATCH: usize = 64;
 /// What counts the shards' samples.
-const SIZES: &str = "sizes.json";
+pub(crate) const SIZES: &str = "sizes.json";
 
 /// What to make shards of, and where.
 #[derive(Debug, Clone)]

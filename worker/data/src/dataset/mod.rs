@@ -3,12 +3,15 @@
 mod captions;
 mod error;
 mod folder;
+mod labels;
 mod lines;
 mod reader;
 mod share;
 
 pub use error::EvalError;
+pub(crate) use labels::class_below;
 pub use lines::lacks_place;
+pub(crate) use reader::LABEL;
 pub use reader::{EvalReader, EvalSample};
 pub use share::Share;
 

@@ -13,7 +13,7 @@ use crate::tar::{Sample, SampleReader, TarError};
 use std::collections::VecDeque;
 
 /// Extension of class labels.
-const LABEL: &str = "cls";
+pub(crate) const LABEL: &str = "cls";
 
 /// One decoded sample of an evaluation set.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -258,7 +258,7 @@ fn with_pixels(
     }
 }
 
-fn label_of(label: Option<String>, labels: Labels) -> Result<Option<usize>, String> {
+pub(super) fn label_of(label: Option<String>, labels: Labels) -> Result<Option<usize>, String> {
     let class = label.as_ref().and_then(|label| label.parse().ok());
     match (class, labels, label) {
         (class, Labels::Optional, _) => Ok(class),

@@ -2,13 +2,14 @@
 
 use super::pair::Content;
 use crate::loader::CAPTION;
+use crate::tar::Sample;
 use ::tar::{Builder, Header};
 use bytes::Bytes;
 use std::io;
 
 /// A tar archive that grows by samples. Equal samples make equal bytes: it knows neither time nor
 /// owner.
-pub(super) struct Archive {
+pub(crate) struct Archive {
     builder: Builder<Vec<u8>>,
     samples: u64,
 }
@@ -23,7 +24,7 @@ impl Default for Archive {
 }
 
 impl Archive {
-    pub(super) fn samples(&self) -> u64 {
+    pub(crate) fn samples(&self) -> u64 {
         self.samples
     }
 
@@ -31,6 +32,15 @@ impl Archive {
     pub(super) fn add(&mut self, key: &str, content: &Content) -> io::Result<()> {
         self.member(&format!("{key}.{}", content.format), &content.picture)?;
         self.member(&format!("{key}.{CAPTION}"), content.caption.as_bytes())?;
+        self.samples += 1;
+        Ok(())
+    }
+
+    /// Appends a sample of another archive, with all its members.
+    pub(crate) fn copy(&mut self, sample: &Sample) -> io::Result<()> {
+        for (extension, body) in &sample.members {
+            self.member(&format!("{}.{extension}", sample.key), body)?;
+        }
         self.samples += 1;
         Ok(())
     }
@@ -48,7 +58,7 @@ impl Archive {
     }
 
     /// The whole archive with its end mark.
-    pub(super) fn finish(self) -> io::Result<Bytes> {
+    pub(crate) fn finish(self) -> io::Result<Bytes> {
         self.builder.into_inner().map(Bytes::from)
     }
 }
