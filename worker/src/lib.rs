@@ -11,6 +11,7 @@ mod exchange;
 mod grouping;
 mod heal;
 mod life;
+pub mod robustness;
 mod state;
 mod step;
 pub mod storage;

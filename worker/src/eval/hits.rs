@@ -59,7 +59,7 @@ pub(super) fn accuracy(classes: &[ClassHits]) -> Option<Accuracy> {
 }
 
 /// How many come before the right answer, from 0; equal scores stand in their order.
-pub(super) fn rank_of(scores: &[f32], right: usize) -> usize {
+pub(crate) fn rank_of(scores: &[f32], right: usize) -> usize {
     let score = scores[right];
     let before = |(i, other): (usize, &f32)| *other > score || (*other == score && i < right);
     scores

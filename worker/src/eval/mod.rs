@@ -20,6 +20,7 @@ mod zero_shot;
 pub use classify::{ClassifiedImage, ClassifyReport, LabelProbability, classify};
 pub use embed::{EmbedError, WrittenPictures, write_pictures, write_texts};
 pub use hits::ClassHits;
+pub(crate) use hits::rank_of;
 pub use model::EvalModel;
 pub use probe::{
     LabelledFeatures, LinearProbeReport, ProbeError, ProbeSettings, labelled_features, linear_probe,
