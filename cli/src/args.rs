@@ -4,11 +4,13 @@ mod checkpoint;
 mod data;
 mod eval;
 mod inference;
+mod robustness;
 
 pub use checkpoint::{CheckpointArgs, CheckpointTask, ListArgs, VerifyArgs};
 pub use data::{AuditArgs, DataArgs, DataTask, IndexArgs, InspectArgs, PackArgs};
 pub use eval::{EvalArgs, EvalTask, LinearProbeArgs, RetrievalArgs, ZeroShotArgs};
 pub use inference::{ClassifyArgs, EmbedArgs, SearchArgs, SearchKind};
+pub use robustness::RobustnessArgs;
 
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;

@@ -1,6 +1,7 @@
 //! `twinspan eval`: a checkpoint on a dataset.
 
 mod linear_probe;
+mod robustness;
 
 use crate::args::{EvalTask, RetrievalArgs, ZeroShotArgs};
 use crate::counter::Counter;
@@ -19,6 +20,7 @@ pub fn run(task: &EvalTask) -> Result<(), Failure> {
         EvalTask::ZeroShot(args) => run_zero_shot(args),
         EvalTask::Retrieval(args) => run_retrieval(args),
         EvalTask::LinearProbe(args) => linear_probe::run(args),
+        EvalTask::Robustness(args) => robustness::run(args),
     }
 }
 

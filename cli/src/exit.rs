@@ -16,6 +16,8 @@ pub enum Failure {
     Failed(anyhow::Error),
     /// A second Ctrl-C: exit code 130.
     Interrupted,
+    /// A signal ended it in order, before there was a result: exit code 130, and what to do.
+    Stopped(String),
     /// A worker that was told to go has gone before the run's end: exit code 75, which tells whoever
     /// started it that another one is of use.
     Drained,
@@ -27,7 +29,7 @@ impl Failure {
         match self {
             Self::BadInput(_) => 2,
             Self::Failed(_) => 1,
-            Self::Interrupted => 130,
+            Self::Interrupted | Self::Stopped(_) => 130,
             Self::Drained => DRAINED,
         }
     }
@@ -48,6 +50,7 @@ impl fmt::Display for Failure {
         match self {
             Self::BadInput(error) | Self::Failed(error) => write!(f, "{}", told_once(error)),
             Self::Interrupted => write!(f, "stopped at once; the newest checkpoint is in force"),
+            Self::Stopped(what) => write!(f, "{what}"),
             Self::Drained => write!(f, "left the run, as it was told to"),
         }
     }
@@ -88,7 +91,7 @@ pub fn report(result: Result<(), Failure>) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
             match failure {
-                Failure::Drained => say::log(failure.to_string()),
+                Failure::Drained | Failure::Stopped(_) => say::log(failure.to_string()),
                 _ => say::log(format!("error: {failure}")),
             }
             ExitCode::from(failure.code())

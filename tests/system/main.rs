@@ -13,6 +13,7 @@ mod inference;
 mod network;
 mod processes;
 mod resume;
+mod robustness;
 mod run;
 mod s3;
 mod skips;

@@ -1,5 +1,6 @@
 //! `twinspan eval`.
 
+use super::RobustnessArgs;
 use clap::{Args, Subcommand};
 
 /// `twinspan eval`.
@@ -19,6 +20,8 @@ pub enum EvalTask {
     Retrieval(RetrievalArgs),
     /// Logistic regression on the frozen embeddings of pictures whose classes are known
     LinearProbe(LinearProbeArgs),
+    /// Compare zero-shot CLIP with a supervised classifier in a style that neither has seen
+    Robustness(RobustnessArgs),
 }
 
 /// `twinspan eval zero-shot`.

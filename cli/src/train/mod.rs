@@ -12,6 +12,7 @@ mod watch;
 
 use crate::args::TrainArgs;
 use crate::exit::{Failure, failed};
+use crate::runtime::block_on;
 use crate::{say, validate};
 use anyhow::anyhow;
 use chaos::{Chaos, Deeds};
@@ -20,7 +21,7 @@ use children::{COORDINATOR, Children};
 use crew::{Crew, coordinator_arguments, first_report};
 use progress::Progress;
 use recovery::Recovery;
-use signals::Signals;
+pub use signals::Signals;
 use std::time::Duration;
 use summary::Summary;
 use twinspan_types::RunConfig;
@@ -33,13 +34,8 @@ const GRACE: Duration = Duration::from_secs(10);
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
     let checked = validate::check(config)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread()
-        .worker_threads(1)
-        .enable_all()
-        .build()
-        .map_err(failed)?;
     let started = std::time::Instant::now();
-    let end = runtime.block_on(supervise(args, &checked.config))?;
+    let end = to_end(args, &checked.config)?;
     let Report::Ended { checkpoint, .. } = &end.report else {
         let text = end.report.describe(&checked.config.url());
         return match end.report {
@@ -51,9 +47,7 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
         };
     };
     let url = checked.config.url();
-    let trained = runtime
-        .block_on(twinspan_coordinator::trained(&url))
-        .map_err(failed)?;
+    let trained = block_on(twinspan_coordinator::trained(&url))?.map_err(failed)?;
     let wall = started.elapsed();
     let mut summary = Summary::new(&checked.config, &trained, wall, checkpoint, end.chaos);
     let evaluated = match args.no_eval {
@@ -65,10 +59,21 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
 }
 
 /// How the run's processes ended.
-struct End {
-    report: Report,
+pub struct End {
+    /// The coordinator's last word.
+    pub report: Report,
     /// What chaos did to them, where it was asked for.
     chaos: Option<Deeds>,
+}
+
+/// Trains the run of a file that was checked, to its end or to the first Ctrl-C.
+pub fn to_end(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
+    let runtime = tokio::runtime::Builder::new_multi_thread()
+        .worker_threads(1)
+        .enable_all()
+        .build()
+        .map_err(failed)?;
+    runtime.block_on(supervise(args, config))
 }
 
 async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
