@@ -143,7 +143,7 @@ fn bad_input_is_refused_before_anything_is_written() {
     // An archive without members: two blocks of zeros.
     test_set(&workspace, &[0; 1024]);
     let errors = refused(&workspace, "set/", &[]);
-    assert!(errors.contains("holds no pictures"), "{errors}");
+    assert!(errors.contains("holds no picture with a class"), "{errors}");
 
     let run = fs::read_to_string(workspace.dir.join("run.yaml")).expect("the run file");
     let initialised = run.replace(

@@ -51,7 +51,7 @@ impl Accuracy {
 impl From<&ZeroShotReport> for Accuracy {
     fn from(report: &ZeroShotReport) -> Self {
         let correct = (report.top1 * report.pictures as f64).round() as usize;
-        Self::new(correct, report.pictures)
+        Self::new(correct, report.pictures as usize)
     }
 }
 

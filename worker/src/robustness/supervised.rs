@@ -12,7 +12,7 @@ use tokio::sync::watch;
 use twinspan_data::holdout::Labels;
 use twinspan_data::index::OnProgress;
 use twinspan_data::{
-    EvalSet, Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Tokenizer,
+    EvalSet, Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Share, Tokenizer,
 };
 use twinspan_model::classifier::{
     Classifier, ClassifierGradient, ClassifierState, Grouping, Labelled,
@@ -121,6 +121,7 @@ impl Supervised<'_> {
             start: Step(0),
             image_size,
             crop_scale_min: config.data.crop_scale_min,
+            augmentation: config.data.augmentation,
             tokenizer: Arc::new(tokenizer),
             decode_threads: self.threads,
             prefetch_bytes: config.data.prefetch_bytes,
@@ -211,13 +212,14 @@ impl TrainedClassifier {
     /// # Errors
     /// When the set cannot be read.
     pub async fn accuracy(&self, set: &EvalSet) -> Result<Accuracy, RobustnessError> {
-        let mut reader = set.reader(self.classifier.image_size());
+        let mut reader = set.reader(self.classifier.image_size(), Share::WHOLE);
         let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         let (mut correct, mut pictures) = (0, 0);
         loop {
             let sample = reader.next().await?;
             let ended = sample.is_none();
-            if let Some(sample) = sample {
+            // The CLIP model is measured on the same set, and says what was passed over.
+            if let Some(Ok(sample)) = sample {
                 pixels.extend_from_slice(&sample.pixels);
                 labels.push(sample.label);
             }
