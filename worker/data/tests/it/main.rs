@@ -5,6 +5,7 @@
 mod audit;
 mod emoji;
 mod faults;
+mod holdout;
 mod inspect;
 mod open_clip;
 mod pack;
