@@ -60,9 +60,11 @@ pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failur
 }
 
 fn zero_shot_of(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotReport, Failure> {
+    let prompts = Counter::new("class prompts embedded");
+    let on_classes = |done, total| prompts.show(done, total);
     let counter = Counter::percent("zero-shot");
     let on_progress = |done, total| counter.show(done, total);
-    let report = twinspan_worker::eval::zero_shot(model, set, &on_progress);
+    let report = twinspan_worker::eval::zero_shot(model, set, &on_classes, &on_progress);
     let report = block_on(report)?.map_err(bad_input)?;
     drop(counter);
     passed_over::tell(&report.passed_over);

@@ -12,7 +12,7 @@ use std::path::PathBuf;
 const E: usize = 16;
 
 /// A trained toy model with pictures and their captions in `pictures/`, and the same in `shards/`.
-fn trained() -> Workspace {
+pub fn trained() -> Workspace {
     let workspace = Workspace::new(12, |run| run);
     workspace.train(&["--no-eval"]);
     let folder = workspace.dir.join("pictures");
@@ -40,7 +40,7 @@ fn trained() -> Workspace {
 }
 
 /// The names of the pictures, sorted.
-fn names(workspace: &Workspace) -> Vec<String> {
+pub fn names(workspace: &Workspace) -> Vec<String> {
     let entries = fs::read_dir(workspace.dir.join("pictures")).expect("a folder");
     let names = entries
         .flatten()
@@ -51,7 +51,7 @@ fn names(workspace: &Workspace) -> Vec<String> {
 }
 
 /// What a command prints as JSON, its exit code, and what it says.
-fn json(workspace: &Workspace, arguments: &[&str]) -> (Value, Option<i32>, String) {
+pub fn json(workspace: &Workspace, arguments: &[&str]) -> (Value, Option<i32>, String) {
     let output = workspace.output(&[arguments, &["--json"]].concat());
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     let printed = serde_json::from_slice(&output.stdout).unwrap_or(Value::Null);
@@ -59,7 +59,7 @@ fn json(workspace: &Workspace, arguments: &[&str]) -> (Value, Option<i32>, Strin
 }
 
 /// What a command says on its way to an exit code.
-fn refused(workspace: &Workspace, code: i32, arguments: &[&str]) -> String {
+pub fn refused(workspace: &Workspace, code: i32, arguments: &[&str]) -> String {
     let output = workspace.output(arguments);
     let errors = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(code), "{arguments:?}: {errors}");
@@ -67,7 +67,7 @@ fn refused(workspace: &Workspace, code: i32, arguments: &[&str]) -> String {
     errors
 }
 
-fn keys(object: &Value) -> Vec<&str> {
+pub fn keys(object: &Value) -> Vec<&str> {
     let object = object.as_object().expect("an object");
     object.keys().map(String::as_str).collect()
 }
@@ -88,7 +88,7 @@ fn vectors(file: PathBuf) -> BTreeMap<String, (String, Vec<f32>)> {
     rows.collect()
 }
 
-fn spoil(workspace: &Workspace, name: &str) {
+pub fn spoil(workspace: &Workspace, name: &str) {
     let picture = workspace.dir.join("pictures").join(name);
     let bytes = fs::read(&picture).expect("a picture");
     fs::write(picture, &bytes[..bytes.len() / 3]).expect("written");

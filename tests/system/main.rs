@@ -9,6 +9,8 @@ mod checkpoint_writes;
 mod checkpoints;
 mod coordinator_away;
 mod data;
+mod eval_command;
+mod golden;
 mod inference;
 mod network;
 mod processes;

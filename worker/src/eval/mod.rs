@@ -15,6 +15,8 @@ mod ranks;
 mod retrieval;
 mod search;
 mod share;
+#[cfg(test)]
+mod tests;
 mod zero_shot;
 
 pub use classify::{ClassifiedImage, ClassifyReport, LabelProbability, classify};
@@ -25,15 +27,12 @@ pub use model::EvalModel;
 pub use probe::{
     LabelledFeatures, LinearProbeReport, ProbeError, ProbeSettings, labelled_features, linear_probe,
 };
-pub use prompts::class_embeddings;
 pub use ranks::{RankCounts, Recall};
 pub use retrieval::{
     RetrievalCounts, RetrievalPart, RetrievalReport, retrieval, retrieval_counts, retrieval_part,
 };
 pub use search::{Neighbor, SearchReport, search};
-pub use zero_shot::{
-    ZeroShotCounts, ZeroShotReport, zero_shot, zero_shot_counts, zero_shot_counts_among,
-};
+pub use zero_shot::{ZeroShotCounts, ZeroShotReport, zero_shot, zero_shot_counts};
 
 use twinspan_data::{EvalError, EvalSet, PassedOver};
 

@@ -3,12 +3,12 @@
 use super::EvalModel;
 use super::hits::{ClassHits, rank_of};
 use super::model::similarities;
-use super::prompts::class_embeddings;
+use super::prompts::class_embeddings_telling;
 use super::share::embed_share;
 use serde::{Deserialize, Serialize};
 use std::time::Instant;
 use twinspan_data::index::OnProgress;
-use twinspan_data::{EvalError, EvalSet, PassedOver, Share};
+use twinspan_data::{EvalError, EvalSample, EvalSet, PassedOver, Share};
 
 /// What a share of a set counted: sums, so that the shares' counts together are the set's.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -72,21 +72,25 @@ impl ZeroShotReport {
     }
 }
 
-/// Classifies every picture of a set.
+/// Classifies every picture of a set. Progress is in prompts for `on_classes`, and in the set's own
+/// measure for `on_progress`.
 ///
 /// # Errors
 /// When the set cannot be read, or holds no picture that can be used.
 pub async fn zero_shot(
     model: &EvalModel,
     set: &EvalSet,
+    on_classes: OnProgress<'_>,
     on_progress: OnProgress<'_>,
 ) -> Result<ZeroShotReport, EvalError> {
     let start = Instant::now();
-    let counts = zero_shot_counts(model, set, Share::WHOLE, on_progress).await?;
+    let classes_ce = class_embeddings_telling(model, &set.classes, &set.templates, on_classes);
+    let counts = counts_among(model, set, &classes_ce, Share::WHOLE, on_progress).await?;
     ZeroShotReport::new(counts, set, start.elapsed().as_secs_f64())
 }
 
-/// Classifies every picture of a share of a set.
+/// Classifies every picture of a share of a set. Progress is first in prompts, then in the set's own
+/// measure.
 ///
 /// # Errors
 /// When the set cannot be read.
@@ -96,15 +100,12 @@ pub async fn zero_shot_counts(
     share: Share,
     on_progress: OnProgress<'_>,
 ) -> Result<ZeroShotCounts, EvalError> {
-    let classes_ce = class_embeddings(model, &set.classes, &set.templates);
-    zero_shot_counts_among(model, set, &classes_ce, share, on_progress).await
+    let classes_ce = class_embeddings_telling(model, &set.classes, &set.templates, on_progress);
+    counts_among(model, set, &classes_ce, share, on_progress).await
 }
 
-/// As [`zero_shot_counts`], among classes that [`class_embeddings`] embedded, [classes, e].
-///
-/// # Errors
-/// When the set cannot be read.
-pub async fn zero_shot_counts_among(
+/// Classifies the pictures of a share among classes with these unit embeddings, [classes, e].
+async fn counts_among(
     model: &EvalModel,
     set: &EvalSet,
     classes_ce: &[f32],
@@ -112,7 +113,7 @@ pub async fn zero_shot_counts_among(
     on_progress: OnProgress<'_>,
 ) -> Result<ZeroShotCounts, EvalError> {
     let mut classes = vec![ClassHits::default(); set.classes.len()];
-    let count = |samples: &[twinspan_data::EvalSample], images_be: &[f32]| {
+    let count = |samples: &[EvalSample], images_be: &[f32]| {
         let scores_bc = similarities(images_be, classes_ce, model.embed_dim());
         let rows = scores_bc.chunks(classes.len().max(1));
         for (scores_c, label) in rows.zip(samples.iter().map(|sample| sample.label)) {

@@ -85,28 +85,43 @@ pub async fn read_classification_worded(
     wording: &Wording,
 ) -> Result<EvalSet, EvalError> {
     let stores = Stores::default();
-    let url = root.to_owned();
-    let root = root.trim_end_matches('/');
-    let own = |name| format!("{root}/{name}");
-    let folder = match has_test_shards(&stores, root).await? {
+    let place = root.trim_end_matches('/');
+    let folder = match has_test_shards(&stores, place).await? {
         true => None,
-        false => ClassFolder::find(&stores, root).await?,
+        false => ClassFolder::find(&stores, place).await?,
     };
-    let Some(ClassFolder { names, files }) = folder else {
-        let names = wording.class_names.clone().unwrap_or(own(CLASS_NAMES));
-        let classes = lines::class_names(&stores, &names).await?;
-        let templates = wording.templates.clone().unwrap_or(own(TEMPLATES));
-        let templates = lines::templates(&stores, &templates).await?;
-        let samples = Samples::Shards(test_shards(&stores, root).await?);
-        return Ok(EvalSet {
-            url,
-            labels: Labels::Below(classes.len()),
-            classes,
-            templates,
-            stores,
-            samples,
-        });
-    };
+    match folder {
+        None => worded_shards(stores, root, wording).await,
+        Some(folder) => worded_folder(stores, root, folder, wording).await,
+    }
+}
+
+async fn worded_shards(stores: Stores, url: &str, wording: &Wording) -> Result<EvalSet, EvalError> {
+    let root = url.trim_end_matches('/');
+    let own = |name| format!("{root}/{name}");
+    let names = wording.class_names.clone().unwrap_or(own(CLASS_NAMES));
+    let classes = lines::class_names(&stores, &names).await?;
+    let templates = wording.templates.clone().unwrap_or(own(TEMPLATES));
+    let templates = lines::templates(&stores, &templates).await?;
+    let shards = test_shards(&stores, root).await?;
+    Ok(EvalSet {
+        url: url.to_owned(),
+        labels: Labels::Below(classes.len()),
+        classes,
+        templates,
+        stores,
+        samples: Samples::Shards(shards),
+    })
+}
+
+async fn worded_folder(
+    stores: Stores,
+    url: &str,
+    ClassFolder { names, files }: ClassFolder,
+    wording: &Wording,
+) -> Result<EvalSet, EvalError> {
+    let root = url.trim_end_matches('/');
+    let own = |name| format!("{root}/{name}");
     let (names_in, given) = match &wording.class_names {
         Some(file) => (file.clone(), Some(lines::class_names(&stores, file).await?)),
         None => {
@@ -122,7 +137,7 @@ pub async fn read_classification_worded(
         return Err(EvalError::ClassCount {
             names_in,
             names: classes.len(),
-            root: url,
+            root: url.to_owned(),
             folders,
         });
     }
@@ -133,7 +148,7 @@ pub async fn read_classification_worded(
             .unwrap_or_else(|| vec![DEFAULT_TEMPLATE.to_owned()]),
     };
     Ok(EvalSet {
-        url,
+        url: url.to_owned(),
         labels: Labels::Below(folders),
         classes,
         templates,

@@ -1,4 +1,5 @@
-//! L-BFGS (Nocedal and Wright 2006, algorithm 7.4): the lowest point of a smooth function.
+//! L-BFGS (Nocedal and Wright 2006, algorithm 7.4): the lowest point of a smooth function. Our own,
+//! because `linfa-logistic` and `argmin` bring some thirty crates and one thread for these lines.
 
 use std::collections::VecDeque;
 
