@@ -1,8 +1,9 @@
 //! What twinspan's tests stand on: a float64 reference of CLIP training as
 //! plain loops ([`reference`](mod@reference)), helpers for tests that start real processes
 //! ([`harness`]), real object stores ([`servers`]), a network that fails on
-//! plan ([`proxy`]), machines whose links go down ([`netns`]) and a small
-//! generator of repeatable values ([`random`]).
+//! plan ([`proxy`]), machines whose links go down ([`netns`]), a Python with
+//! open_clip ([`python`]) and a small generator of repeatable values
+//! ([`random`]).
 //!
 //! Nothing here depends on the crates under test, so an agreement between the
 //! two is evidence.
@@ -11,6 +12,7 @@ mod background;
 pub mod harness;
 pub mod netns;
 pub mod proxy;
+pub mod python;
 pub mod random;
 pub mod reference;
 pub mod servers;

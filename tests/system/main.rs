@@ -13,6 +13,7 @@ mod eval_command;
 mod golden;
 mod inference;
 mod network;
+mod open_clip;
 mod processes;
 mod resume;
 mod robustness;
