@@ -276,6 +276,7 @@ fn order() -> StepOrder {
         state_hash: None,
         changes_weights: true,
         on_not_finite: NotFinite::Retry,
+        evaluation: Vec::new(),
     }
 }
 

@@ -88,7 +88,7 @@ pub struct TrainArgs {
     /// seed, which the run must outlive
     #[arg(long, value_name = "SEED")]
     pub chaos: Option<u64>,
-    /// Leave out the evaluation at the end
+    /// Leave out all evaluation
     #[arg(long)]
     pub no_eval: bool,
     /// Print the result as one JSON object on standard output
@@ -117,6 +117,9 @@ pub struct CoordinatorArgs {
     /// Workers to wait for, instead of the run file's cluster.workers
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
+    /// Leave out all evaluation
+    #[arg(long)]
+    pub no_eval: bool,
     /// End when standard input ends: a parent process holds it open
     #[arg(long, hide = true)]
     pub parent_pipe: bool,

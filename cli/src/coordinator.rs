@@ -16,7 +16,8 @@ pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
     if args.parent_pipe {
         parent::end_with_parent();
     }
-    let mut config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
+    let config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
+    let mut config = validate::with_eval(config, args.no_eval);
     if let Some(listen) = &args.listen {
         config.cluster.listen.clone_from(listen);
     }

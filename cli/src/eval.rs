@@ -49,16 +49,6 @@ fn find(set: impl Future<Output = Result<EvalSet, EvalError>>) -> Result<EvalSet
     block_on(set)?.map_err(bad_input)
 }
 
-/// Zero-shot classification of the set at `url`.
-pub fn zero_shot(model: &EvalModel, url: &str) -> Result<ZeroShotReport, Failure> {
-    zero_shot_of(model, &find(dataset::read_classification(url))?)
-}
-
-/// Retrieval on the set at `url`.
-pub fn retrieval(model: &EvalModel, url: &str) -> Result<RetrievalReport, Failure> {
-    retrieval_of(model, &find(dataset::read_captioned(url))?)
-}
-
 fn zero_shot_of(model: &EvalModel, set: &EvalSet) -> Result<ZeroShotReport, Failure> {
     let prompts = Counter::new("class prompts embedded");
     let on_classes = |done, total| prompts.show(done, total);

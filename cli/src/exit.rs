@@ -35,16 +35,6 @@ impl Failure {
     }
 }
 
-impl Failure {
-    /// The same failure where nothing that was given can be at fault any more.
-    pub fn of_attempt(self) -> Self {
-        match self {
-            Self::BadInput(error) => Self::Failed(error),
-            other => other,
-        }
-    }
-}
-
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -1,6 +1,7 @@
 //! `twinspan status`: what a running coordinator sees.
 
 use crate::args::StatusArgs;
+use crate::eval::percent;
 use crate::exit::{Failure, bad_input, failed};
 use crate::say;
 use anyhow::{Context, Result};
@@ -10,6 +11,7 @@ use std::time::Duration;
 use tonic::transport::{Channel, Endpoint};
 use twinspan_proto::v1;
 use twinspan_proto::v1::coordinator_client::CoordinatorClient;
+use twinspan_types::config::EvalConfig;
 
 /// Longest wait for one answer.
 const TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,6 +83,19 @@ pub fn state_name(status: &v1::GetStatusResponse) -> &'static str {
     }
 }
 
+/// The first figure of every set, in a line.
+pub fn evaluation(evaluation: &v1::Evaluation) -> String {
+    let first =
+        |metric: &&v1::Metric| metric.name.ends_with("top1") || metric.name.ends_with("R@1");
+    let metrics = evaluation.metrics.iter().filter(first);
+    let figures = metrics.map(|v1::Metric { name, value }| {
+        let name = name.trim_start_matches(EvalConfig::METRICS);
+        format!("  {name} {}", percent(*value))
+    });
+    let figures: String = figures.collect();
+    format!("evaluation of step {}:{figures}", evaluation.step)
+}
+
 fn describe(status: &v1::GetStatusResponse) -> String {
     let mut text = format!(
         "{}: {} {}\nstep {}/{}  generation {}  term {}  skipped {}  checkpoint {}",
@@ -99,6 +114,9 @@ fn describe(status: &v1::GetStatusResponse) -> String {
             "\nloss {:.4}  logit scale {:.2}  lr {:.2e}  {:.0} samples/s",
             metrics.loss, metrics.logit_scale, metrics.lr, metrics.samples_per_second
         ));
+    }
+    if let Some(newest) = &status.evaluation {
+        text.push_str(&format!("\n{}", evaluation(newest)));
     }
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
@@ -144,7 +162,16 @@ fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {
             "grad_norm": metrics.grad_norm, "samples_per_second": metrics.samples_per_second,
         })
     });
+    let evaluation = status.evaluation.as_ref().map(|evaluation| {
+        let metrics = evaluation.metrics.iter();
+        let mut figures: serde_json::Map<_, _> = metrics
+            .map(|v1::Metric { name, value }| (name.clone(), json!(value)))
+            .collect();
+        figures.insert("step".to_owned(), json!(evaluation.step));
+        figures
+    });
     json!({
+        "evaluation": evaluation,
         "run": status.run, "state": state_name(status), "message": status.message,
         "term": status.term, "generation": status.generation, "step": status.step,
         "total_steps": status.total_steps, "skipped": status.skipped,

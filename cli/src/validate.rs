@@ -10,6 +10,7 @@ use anyhow::{Context, anyhow};
 use std::path::Path;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
+use twinspan_types::config::EvalTask;
 use twinspan_types::{Index, RunConfig, WorldSize};
 
 /// A run that can be started.
@@ -42,13 +43,13 @@ pub fn run(args: &ValidateArgs) -> Result<(), Failure> {
 
 /// The sets must be there before the run, not only when it ends.
 async fn check_eval_sets(config: &RunConfig) -> Result<(), Failure> {
-    if let Some(url) = &config.eval.zero_shot {
-        let found = twinspan_data::read_classification(url).await;
-        found.context("eval.zero_shot").map_err(bad_input)?;
-    }
-    if let Some(url) = &config.eval.retrieval {
-        let found = twinspan_data::read_captioned(url).await;
-        found.context("eval.retrieval").map_err(bad_input)?;
+    for (number, set) in config.eval.sets.iter().enumerate() {
+        let (found, key) = match &set.task {
+            EvalTask::ZeroShot(url) => (twinspan_data::read_classification(url).await, "zero_shot"),
+            EvalTask::Retrieval(url) => (twinspan_data::read_captioned(url).await, "retrieval"),
+        };
+        let place = || format!("eval.sets[{number}].{key}");
+        found.with_context(place).map_err(bad_input)?;
     }
     Ok(())
 }
@@ -97,6 +98,14 @@ pub fn with_workers(mut config: RunConfig, workers: Option<u32>) -> Result<RunCo
         }
     }
     Ok(config)
+}
+
+/// The run without its evaluations, where that was asked for.
+pub fn with_eval(mut config: RunConfig, no_eval: bool) -> RunConfig {
+    if no_eval {
+        config.eval.sets.clear();
+    }
+    config
 }
 
 /// Finds the shards and the evaluation sets, and checks that they suffice; says how far it is where

@@ -2,10 +2,9 @@
 
 use crate::run_dir::{kept, manifest, quarantines, stored_config, stored_index};
 use crate::{CoordinatorError, log, segments};
-use serde_json::Value;
 use std::collections::BTreeSet;
 use twinspan_data::{Directory, Order, RunFiles, Stores};
-use twinspan_types::{RunConfig, ShardEntry, Step};
+use twinspan_types::{Evaluation, RunConfig, ShardEntry, Step};
 
 /// What a run has come to, over all its starts.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -18,6 +17,8 @@ pub struct Trained {
     pub seconds: f64,
     /// Different samples that could not be used.
     pub skipped: u64,
+    /// The newest evaluation.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// What the run at `url` has come to by its metrics and skips.
@@ -27,7 +28,8 @@ pub struct Trained {
 pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
     let files = Directory::open(&Stores::default(), url)?;
     let records = log::replay(&files).await?;
-    let lines: Vec<Value> = segments::surviving(&files, &records, "metrics").await?;
+    let lines = segments::steps(&files, &records).await?;
+    let evaluations = segments::evaluations(&files, &records).await?;
     let skips = segments::skips(&files, &records, Step(u64::MAX)).await?;
     let last = lines.iter().max_by_key(|line| line["step"].as_u64());
     let step = last.and_then(|line| line["step"].as_u64());
@@ -40,6 +42,7 @@ pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
         loss: last.and_then(|line| line["train/loss"].as_f64()),
         seconds: seconds.sum(),
         skipped: samples.len() as u64,
+        evaluation: evaluations.into_iter().max_by_key(|one| one.step),
     })
 }
 

@@ -81,6 +81,9 @@ impl RunDir {
             .kept
             .truncate(newest.map_or(0, |newest| newest + 1));
         recovered.reported = crate::segments::reported(&files, &records).await?;
+        let evaluations = crate::segments::evaluations(&files, &records).await?;
+        let evaluated = evaluations.iter().map(|evaluation| evaluation.step).max();
+        recovered.evaluated = evaluated.unwrap_or_default();
         recovered.skips = crate::segments::skips(&files, &records, recovered.reported).await?;
         let leftovers = leftovers(&files, &records).await?;
         let run = Self {

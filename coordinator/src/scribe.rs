@@ -90,6 +90,9 @@ impl Scribe {
             Action::AppendMetrics(generation, steps) => {
                 self.segments.add_metrics(generation, steps);
             }
+            Action::AppendEvaluations(generation, evaluations) => {
+                self.segments.add_evaluations(generation, evaluations);
+            }
             Action::AppendSkips(generation, skips) => self.segments.add_skips(generation, skips),
             Action::FlushSegments => {
                 let flushed = self.segments.flush().await;

@@ -7,7 +7,13 @@ use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use twinspan_data::Directory;
-use twinspan_types::{Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport, Term};
+use twinspan_types::config::EvalConfig;
+use twinspan_types::{
+    Evaluation, Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport, Term,
+};
+
+/// What a committed step's line of the metrics has, and an evaluation's has not.
+const SAMPLE_HASH: &str = "sample_hash";
 
 /// Lines that wait to be written.
 pub struct Segments {
@@ -18,6 +24,7 @@ pub struct Segments {
     global_batch: u64,
     generation: Generation,
     metrics: Vec<StepReport>,
+    evaluations: Vec<Evaluation>,
     skips: Vec<Skip>,
     written: u64,
 }
@@ -31,6 +38,7 @@ impl Segments {
             global_batch: u64::from(config.train.global_batch),
             generation: Generation(0),
             metrics: Vec::new(),
+            evaluations: Vec::new(),
             skips: Vec::new(),
             written: 0,
         }
@@ -39,6 +47,11 @@ impl Segments {
     pub fn add_metrics(&mut self, generation: Generation, steps: Vec<StepReport>) {
         self.generation = generation;
         self.metrics.extend(steps);
+    }
+
+    pub fn add_evaluations(&mut self, generation: Generation, evaluations: Vec<Evaluation>) {
+        self.generation = generation;
+        self.evaluations.extend(evaluations);
     }
 
     pub fn add_skips(&mut self, generation: Generation, skips: Vec<Skip>) {
@@ -58,6 +71,17 @@ impl Segments {
                 .collect();
             self.files.create(&path, lines.into()).await?;
             self.metrics.clear();
+        }
+        if let Some(first) = self.evaluations.first() {
+            // Behind the segment that begins at the same step.
+            let path = format!(
+                "metrics/{generation:08}-{:08}-{term}-eval.jsonl",
+                first.step.0
+            );
+            let lines = self.evaluations.iter();
+            let lines: String = lines.map(|one| self.evaluation_line(one)).collect();
+            self.files.create(&path, lines.into()).await?;
+            self.evaluations.clear();
         }
         if !self.skips.is_empty() {
             let path = format!("skipped/{generation:08}-{:08}-{term}.jsonl", self.written);
@@ -96,8 +120,16 @@ impl Segments {
             "train/batch_time": m.batch_time,
             "train/samples_per_second": m.samples_per_second,
             "train/samples_per_second_per_gpu": m.samples_per_second / f64::from(self.workers),
-            "sample_hash": format!("{:016x}", report.sample_hash),
+            SAMPLE_HASH: format!("{:016x}", report.sample_hash),
         });
+        format!("{line}\n")
+    }
+
+    /// One line of `metrics.jsonl` that belongs to no step's update.
+    fn evaluation_line(&self, evaluation: &Evaluation) -> String {
+        let mut line = json!(evaluation.metrics);
+        line["step"] = json!(evaluation.step.0);
+        line["samples"] = json!(evaluation.step.0 * self.global_batch);
         format!("{line}\n")
     }
 
@@ -125,14 +157,51 @@ pub async fn skips(
     ))
 }
 
+/// Whether a line of the metrics is a committed step's; else it is an evaluation's.
+fn is_step(line: &Value) -> bool {
+    line.get(SAMPLE_HASH).is_some()
+}
+
+/// The surviving lines of the metrics of committed steps.
+pub async fn steps(
+    files: &Directory,
+    records: &[LogRecord],
+) -> Result<Vec<Value>, CoordinatorError> {
+    let lines: Vec<Value> = surviving(files, records, "metrics").await?;
+    Ok(lines.into_iter().filter(is_step).collect())
+}
+
+/// The surviving evaluations.
+pub async fn evaluations(
+    files: &Directory,
+    records: &[LogRecord],
+) -> Result<Vec<Evaluation>, CoordinatorError> {
+    let lines: Vec<Value> = surviving(files, records, "metrics").await?;
+    let lines = lines.into_iter().filter(|line| !is_step(line));
+    let parsed = lines.map(|line| {
+        let step = Step(line["step"].as_u64()?);
+        let figures = line.as_object()?.iter();
+        let figures = figures.filter(|(name, _)| name.starts_with(EvalConfig::METRICS));
+        let metrics = figures.map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+        let metrics = metrics.collect::<Option<_>>()?;
+        Some(Evaluation { step, metrics })
+    });
+    parsed
+        .collect::<Option<_>>()
+        .ok_or_else(|| CoordinatorError::Corrupt {
+            path: files.url_of("metrics"),
+            what: "an evaluation's line holds no step or what is no number".to_owned(),
+        })
+}
+
 /// Each surviving line of the metrics: the step and the hash of its samples.
 pub async fn sample_hashes(
     files: &Directory,
     records: &[LogRecord],
 ) -> Result<Vec<(Step, u64)>, CoordinatorError> {
-    let lines: Vec<Value> = surviving(files, records, "metrics").await?;
+    let lines = steps(files, records).await?;
     let parsed = lines.iter().map(|line| {
-        let hash = line["sample_hash"].as_str();
+        let hash = line[SAMPLE_HASH].as_str();
         let hash = hash.and_then(|text| u64::from_str_radix(text, 16).ok());
         Some((Step(line["step"].as_u64()?), hash?))
     });
@@ -194,9 +263,10 @@ pub async fn surviving<L: DeserializeOwned>(
             let value: Value =
                 serde_json::from_slice(line).map_err(|error| corrupt(error.to_string()))?;
             let step = value["step"].as_u64();
-            // Two terms may tell of one step of a generation that went on under the second.
+            // Two terms may tell of one step of a generation that went on under the second, and two
+            // generations of the evaluation of the step that the second started from.
             let told = match directory {
-                "metrics" => value["step"].to_string(),
+                "metrics" => format!("{} {}", value["step"], is_step(&value)),
                 _ => value.to_string(),
             };
             if step.is_some_and(|step| step <= last) && seen.insert(told) {

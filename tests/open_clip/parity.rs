@@ -133,7 +133,7 @@ impl Fixture {
         let StepResult::Committed(outcome) = result.expect("a step") else {
             panic!("numbers that are not finite");
         };
-        (outcome, stepper.gradient().to_vec(), state)
+        (*outcome, stepper.gradient().to_vec(), state)
     }
 
     fn expected(&self, file: &str) -> Tensors {
@@ -218,6 +218,7 @@ fn order() -> StepOrder {
         state_hash: None,
         changes_weights: true,
         on_not_finite: NotFinite::Retry,
+        evaluation: Vec::new(),
     }
 }
 

@@ -58,10 +58,11 @@ fn a_key_without_a_value_and_a_key_that_stands_twice_are_faults() {
 
 #[test]
 fn an_evaluation_set_that_is_not_there() {
-    let errors =
-        refused_with_nothing_written(|run| format!("{run}\neval: {{zero_shot: nowhere/}}\n"));
+    let errors = refused_with_nothing_written(|run| {
+        format!("{run}\neval: {{sets: [{{name: a, zero_shot: nowhere/}}]}}\n")
+    });
     assert!(
-        errors.contains("eval.zero_shot") && errors.contains("classnames.txt"),
+        errors.contains("eval.sets[0].zero_shot") && errors.contains("classnames.txt"),
         "{errors}"
     );
 }

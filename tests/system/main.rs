@@ -10,6 +10,7 @@ mod checkpoints;
 mod coordinator_away;
 mod data;
 mod eval_command;
+mod evaluation;
 mod golden;
 mod inference;
 mod network;

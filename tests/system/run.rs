@@ -6,13 +6,17 @@ use serde_json::Value;
 #[test]
 fn a_run_of_two_workers_trains_checkpoints_evaluates_and_writes_its_metrics() {
     let workspace = Workspace::new(25, |run| {
-        format!("{run}\neval: {{zero_shot: '{EMOJI}/', retrieval: '{EMOJI}/test/{{0..2}}.tar'}}\n")
+        let sets = format!(
+            "[{{name: emoji, zero_shot: '{EMOJI}/'}}, \
+              {{name: pairs, retrieval: '{EMOJI}/test/{{0..2}}.tar'}}]"
+        );
+        format!("{run}\neval: {{sets: {sets}}}\n")
     });
     let result = workspace.train(&[]);
     assert_eq!(result["step"], 25);
-    assert_eq!(result["zero_shot"]["classes"], 1052);
-    assert_eq!(result["retrieval"]["pictures"], 1052);
-    assert_eq!(result["retrieval"]["captions"], 1052);
+    let figures = &result["evaluation"];
+    assert_eq!(figures["step"], 25);
+    assert!(figures["val/image_to_text_R@1"].is_number(), "{figures}");
     let checkpoint = result["checkpoint"].as_str().expect("a checkpoint");
     assert!(
         checkpoint.contains("/checkpoints/step-00000025-"),
@@ -32,7 +36,7 @@ fn a_run_of_two_workers_trains_checkpoints_evaluates_and_writes_its_metrics() {
     let again: Value = serde_json::from_slice(&again.stdout).expect("JSON");
     assert_eq!(
         again["zeroshot-val-top1"],
-        result["zero_shot"]["zeroshot-val-top1"]
+        figures["val/emoji-zeroshot-val-top1"]
     );
 }
 

@@ -199,12 +199,13 @@ impl Workspace {
     }
 }
 
-/// The steps in the text of a `metrics.jsonl` with one field of each.
+/// The lines in the text of a `metrics.jsonl` that have a field: the step, and that field.
 pub fn metric(text: &str, name: &str) -> Vec<(u64, Value)> {
     let lines = text
         .lines()
         .map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
     lines
+        .filter(|line| line.get(name).is_some())
         .map(|line| (line["step"].as_u64().expect("a step"), line[name].clone()))
         .collect()
 }

@@ -107,6 +107,7 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
         step: manifest.name.step,
         generation: manifest.generation,
         cursors: manifest.cursors,
+        unfinished: None,
     })
 }
 

@@ -11,6 +11,9 @@ pub struct Exchange {
     rows: Vec<usize>,
 }
 
+/// Rows of one width, one after the other, and a number for each.
+pub type NumberedRows = (Vec<u64>, Vec<f32>);
+
 /// The part of a flat gradient that is zero outside the rows of the batch's tokens.
 #[derive(Debug, Clone)]
 pub struct TokenRows {
@@ -107,6 +110,43 @@ impl Exchange {
     pub fn vote(&mut self, vote: &Vote) -> Result<Result<Vec<Vote>, VoteError>, CollectiveError> {
         let votes = self.collective.all_gather_bytes(&vote.encode())?;
         Ok(votes.iter().map(|bytes| Vote::decode(bytes)).collect())
+    }
+
+    /// What each rank says at once, by rank.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn say(&mut self, own: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        self.collective.all_gather_bytes(own)
+    }
+
+    /// Every rank's rows of `e` numbers, each with a number of its own, by rank.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn gather_numbered(
+        &mut self,
+        numbers: &[u64],
+        rows: &[f32],
+        e: usize,
+    ) -> Result<Vec<NumberedRows>, CollectiveError> {
+        let bytes: Vec<u8> = numbers.iter().flat_map(|n| n.to_le_bytes()).collect();
+        let numbers = self.collective.all_gather_bytes(&bytes)?;
+        let numbers = numbers.into_iter().map(|bytes| {
+            let words = words(std::slice::from_ref(&bytes)).map(u64::from_le_bytes);
+            words.collect::<Vec<u64>>()
+        });
+        let numbers: Vec<Vec<u64>> = numbers.collect();
+        let counts: Vec<usize> = numbers.iter().map(|numbers| numbers.len() * e).collect();
+        let mut all = vec![0.0; counts.iter().sum()];
+        self.collective.all_gather(rows, &counts, &mut all)?;
+        let mut all = all.as_slice();
+        let by_rank = numbers.into_iter().zip(counts).map(|(numbers, count)| {
+            let (rows, rest) = all.split_at(count);
+            all = rest;
+            (numbers, rows.to_vec())
+        });
+        Ok(by_rank.collect())
     }
 
     /// The first rank whose number differs from rank 0's.

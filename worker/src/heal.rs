@@ -9,8 +9,10 @@ use serde::{Deserialize, Serialize};
 use twinspan_collective::Collective;
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
-use twinspan_session::Session;
-use twinspan_types::{Cursor, Generation, Rank, RunConfig, Stamp, Step, StepReport, World};
+use twinspan_session::{Session, Unacknowledged};
+use twinspan_types::{
+    Cursor, Evaluation, Generation, Rank, RunConfig, Stamp, Step, StepReport, World,
+};
 
 /// What the ranks compare: a state's stamp and the hash of its numbers; none without a state.
 type Claim = Option<(Stamp, u64)>;
@@ -22,7 +24,9 @@ struct Header {
     generation: Generation,
     cursors: Vec<Cursor>,
     /// Steps that the coordinator has not acknowledged.
-    reports: Vec<StepReport>,
+    steps: Vec<StepReport>,
+    /// Evaluations that it has not acknowledged.
+    evaluations: Vec<Evaluation>,
 }
 
 /// Leaves `state` the same on all ranks.
@@ -43,7 +47,7 @@ pub fn heal(
             Some(directory) => restore(storage, directory, clip)?,
             None => first_state(clip, config)?,
         });
-        session.adopt(Vec::new());
+        session.adopt(Unacknowledged::default());
     }
     let claims = exchange_claims(ring, state.as_ref())?;
     let source = world.source.unwrap_or_default();
@@ -59,12 +63,12 @@ pub fn heal(
             if mine == theirs {
                 return Ok(());
             }
-            let (received, reports) = received;
+            let (received, untold) = received;
             if Some((received.stamp(), fingerprint(&received))) != theirs {
                 return Err(WorkerError::DifferentWeights { rank: ring.rank() });
             }
             tracing::info!("healed from rank {source} at step {}", received.step);
-            session.adopt(reports);
+            session.adopt(untold);
             *state = Some(received);
             Ok(())
         }
@@ -115,13 +119,17 @@ fn copy(
     source: Rank,
     clip: &Clip,
     state: &Option<TrainState>,
-) -> Result<(TrainState, Vec<StepReport>), WorkerError> {
+) -> Result<(TrainState, Unacknowledged), WorkerError> {
     let own = state.as_ref().filter(|_| ring.rank() == source);
-    let header = own.map(|state| Header {
-        step: state.step,
-        generation: state.generation,
-        cursors: state.cursors.clone(),
-        reports: session.unacknowledged(),
+    let header = own.map(|state| {
+        let Unacknowledged { steps, evaluations } = session.unacknowledged();
+        Header {
+            step: state.step,
+            generation: state.generation,
+            cursors: state.cursors.clone(),
+            steps,
+            evaluations,
+        }
     });
     let header = header.map(|header| serde_json::json!(header).to_string());
     let headers = ring.all_gather_bytes(header.unwrap_or_default().as_bytes())?;
@@ -129,7 +137,8 @@ fn copy(
         step,
         generation,
         cursors,
-        reports,
+        steps,
+        evaluations,
     } = serde_json::from_slice(&headers[source.index()])
         .map_err(|error| WorkerError::UnreadableState(error.to_string()))?;
     let mut numbers = |length: usize, own: Option<&Vec<f32>>| {
@@ -148,6 +157,7 @@ fn copy(
         step,
         generation,
         cursors,
+        unfinished: None,
     };
-    Ok((healed, reports))
+    Ok((healed, Unacknowledged { steps, evaluations }))
 }

@@ -7,6 +7,7 @@ pub mod checkpoint;
 mod contrast;
 mod error;
 pub mod eval;
+mod evaluation;
 mod exchange;
 mod grouping;
 mod heal;
@@ -20,6 +21,7 @@ mod upload;
 pub mod weights;
 
 pub use error::WorkerError;
+pub use evaluation::Unfinished;
 pub use exchange::Exchange;
 pub use life::{Finished, WorkerConfig, build_fingerprint, run};
 pub use state::TrainState;

@@ -1,5 +1,6 @@
 //! Everything that a committed step leaves behind.
 
+use crate::evaluation::Unfinished;
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
 use twinspan_types::{Cursor, Generation, Stamp, Step};
@@ -19,6 +20,9 @@ pub struct TrainState {
     pub generation: Generation,
     /// Every stream's position after it, by stream.
     pub cursors: Vec<Cursor>,
+    /// The evaluation that was begun with an earlier step's weights, or this one's, and is not
+    /// finished.
+    pub unfinished: Option<Unfinished>,
 }
 
 impl TrainState {
@@ -42,6 +46,7 @@ impl TrainState {
             step: Step(0),
             generation: Generation(0),
             cursors: vec![Cursor::default(); streams as usize],
+            unfinished: None,
         }
     }
 }

@@ -51,7 +51,7 @@ pub struct StepOutcome {
 }
 
 /// What is asked of a step.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct StepOrder {
     /// The highest directive that the rank has seen.
     pub directive: Directive,
@@ -61,6 +61,8 @@ pub struct StepOrder {
     pub changes_weights: bool,
     /// What becomes of it if its numbers are not finite.
     pub on_not_finite: NotFinite,
+    /// What the rank says of the evaluation that is under way; empty for nothing.
+    pub evaluation: Vec<u8>,
 }
 
 /// What becomes of a step whose numbers are not finite.
@@ -76,7 +78,7 @@ pub enum NotFinite {
 #[derive(Debug, Clone)]
 pub enum StepResult {
     /// It is part of the state.
-    Committed(StepOutcome),
+    Committed(Box<StepOutcome>),
     /// Nothing has changed.
     NotFinite,
 }
@@ -187,6 +189,7 @@ impl<'r> Stepper<'r> {
             sample_hash: batch.key_hash,
             skips: batch.skips.clone(),
             state_hash: order.state_hash,
+            evaluation: order.evaluation,
         };
         let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
         if !tally.diverged.is_empty() {
@@ -205,7 +208,7 @@ impl<'r> Stepper<'r> {
         }
         state.cursors.clone_from(&tally.cursors);
         state.step = state.step.next();
-        Ok(StepResult::Committed(StepOutcome {
+        let outcome = StepOutcome {
             loss,
             grad_norm,
             lr,
@@ -214,7 +217,8 @@ impl<'r> Stepper<'r> {
             finite: tally.finite || !order.changes_weights,
             tally,
             compute,
-        }))
+        };
+        Ok(StepResult::Committed(Box::new(outcome)))
     }
 
     /// The pictures through the image tower: one call a lane group where batch norm needs it, else

@@ -2,6 +2,7 @@
 
 use crate::batches::loader_config;
 use crate::checkpoint::{Snapshot, fingerprint};
+use crate::evaluation::{self, Evaluations};
 use crate::exchange::Exchange;
 use crate::heal::heal;
 use crate::life::Finished;
@@ -101,6 +102,7 @@ pub fn train(
     let Some(state) = state else {
         return Err(WorkerError::NotAMember);
     };
+    evaluation::agree(&mut ring, world.source, run, state)?;
     state.generation = world.generation;
     let rows = rows_by_rank(config, world);
     let exchange = Exchange::new(Box::new(ring), rows);
@@ -108,6 +110,7 @@ pub fn train(
     let loader = Loader::start(loading.clone())?;
     let looped = Loop {
         session,
+        run,
         config,
         clip,
         storage,
@@ -119,6 +122,8 @@ pub fn train(
         boundary: Boundary::new(config),
         uploads: Vec::new(),
         ordered_by: world.term,
+        evaluations: Evaluations::new(run, rank, world.size()),
+        leaves_with: None,
         bad_steps: Vec::new(),
     };
     looped.run(state)
@@ -143,12 +148,13 @@ fn connect(
 /// The loop over steps of one generation.
 pub(crate) struct Loop<'r> {
     pub(crate) session: &'r Session,
+    pub(crate) run: &'r Run,
     pub(crate) config: &'r RunConfig,
     clip: &'r Clip,
     storage: &'r Arc<Storage>,
     world: &'r World,
-    rank: Rank,
-    exchange: Exchange,
+    pub(crate) rank: Rank,
+    pub(crate) exchange: Exchange,
     /// What the loader was started with.
     pub(crate) loading: LoaderConfig,
     pub(crate) loader: Loader,
@@ -157,6 +163,9 @@ pub(crate) struct Loop<'r> {
     uploads: Vec<Upload>,
     /// The term that ordered the last of them.
     ordered_by: Term,
+    pub(crate) evaluations: Evaluations,
+    /// The last checkpoint, with which the ranks leave once its weights are evaluated.
+    leaves_with: Option<Commit>,
     /// The last steps in a row whose numbers were not finite.
     bad_steps: Vec<Step>,
 }
@@ -165,6 +174,7 @@ impl Loop<'_> {
     fn run(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
         let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
         let mut directive = self.world.directive;
+        self.resume_evaluation(state);
         while state.step < self.config.train.steps {
             let begun = Instant::now();
             self.session.set_phase(Phase::DataWait);
@@ -172,15 +182,18 @@ impl Loop<'_> {
             let data_time = begun.elapsed();
             let samples = LocalSamples::from(batch);
             directive = self.session.directive().unwrap_or(directive);
-            let outcome = self.step(&mut stepper, state, &samples, directive)?;
+            let mut outcome = self.step(&mut stepper, state, &samples, directive)?;
             let report = self.report(state, &outcome, data_time, begun.elapsed());
             self.session.commit(report);
+            let said = std::mem::take(&mut outcome.tally.evaluation);
+            self.hear_of_evaluation(said, state)?;
+            self.evaluate_if_due(state);
             self.count_bad_steps(&outcome, state.step)?;
             self.reap_uploads()?;
             if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
                 self.carry_out(due, state)?;
                 if due.stop {
-                    return self.finish(state.step);
+                    return self.finish(state);
                 }
                 if due.reform {
                     // What is being written is still this generation's.
@@ -206,23 +219,25 @@ impl Loop<'_> {
         let compared = every > 0 && state.step.0.is_multiple_of(every) && state.step.0 > 0;
         let hash = compared.then(|| fingerprint(state));
         let changes = !self.world.passed_over.contains(&step);
+        let evaluation = self.evaluations.say();
         let mut attempt = |exchange: &mut Exchange, on_not_finite| {
             let order = StepOrder {
                 directive,
                 state_hash: hash,
                 changes_weights: changes,
                 on_not_finite,
+                evaluation: evaluation.clone(),
             };
             stepper.step(state, samples, order, exchange, Some(self.session))
         };
         match attempt(&mut self.exchange, NotFinite::Retry)? {
-            StepResult::Committed(outcome) => Ok(outcome),
+            StepResult::Committed(outcome) => Ok(*outcome),
             StepResult::NotFinite => {
                 tracing::warn!(
                     "step {step}: loss or gradients are not finite; trying it once more"
                 );
                 match attempt(&mut self.exchange, NotFinite::Skip)? {
-                    StepResult::Committed(outcome) => Ok(outcome),
+                    StepResult::Committed(outcome) => Ok(*outcome),
                     StepResult::NotFinite => Err(WorkerError::NotFinite { steps: vec![step] }),
                 }
             }
@@ -231,12 +246,16 @@ impl Loop<'_> {
 
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank
     /// stands at the last step and waits for the order.
-    fn last_order(mut self, state: &TrainState, mut seen: Directive) -> Result<Ended, WorkerError> {
+    fn last_order(
+        mut self,
+        state: &mut TrainState,
+        mut seen: Directive,
+    ) -> Result<Ended, WorkerError> {
         loop {
             if let Some(due) = self.boundary.due(seen, state.step) {
                 self.carry_out(due, state)?;
                 if due.stop {
-                    return self.finish(state.step);
+                    return self.finish(state);
                 }
                 if due.reform {
                     self.finish_uploads()?;
@@ -261,12 +280,20 @@ impl Loop<'_> {
             attempt: order.attempt,
         };
         let snapshot = Snapshot::take(self.clip, state, self.rank, self.world.size());
+        let evaluates = state.step >= self.config.train.steps && self.evaluations.are_wanted();
         let commit = Commit {
             generation: self.world.generation,
             name,
-            stop: directive.stop,
+            stop: directive.stop && !evaluates,
             cursors: state.cursors.clone(),
         };
+        if directive.stop && evaluates {
+            let stop = true;
+            self.leaves_with = Some(Commit {
+                stop,
+                ..commit.clone()
+            });
+        }
         let (committer, storage) = (self.session.committer(), Arc::clone(self.storage));
         self.uploads
             .push(Upload::start(snapshot, commit, storage, committer));
@@ -283,11 +310,21 @@ impl Loop<'_> {
         self.uploads.drain(..).try_for_each(Upload::finish)
     }
 
-    fn finish(mut self, step: Step) -> Result<Ended, WorkerError> {
+    /// Leaves the run with what was ordered. The last step's evaluation comes before: until then the
+    /// coordinator does not let the ranks go, and a generation that breaks is followed by another.
+    fn finish(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
+        let leaves_with = self.leaves_with.take();
+        if leaves_with.is_some() {
+            self.finish_evaluations(state)?;
+        }
         self.session.set_phase(Phase::Checkpoint);
         self.finish_uploads()?;
+        if let Some(commit) = leaves_with {
+            let committer = self.session.committer();
+            committer.commit(&commit, &[], COMMIT_TIMEOUT)?;
+        }
         Ok(Ended::Finished(Finished {
-            step,
+            step: state.step,
             rank: Some(self.rank),
             drained: false,
         }))

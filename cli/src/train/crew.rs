@@ -123,6 +123,9 @@ pub fn coordinator_arguments(args: &TrainArgs, address: Option<&str>) -> Vec<Str
     if let Some(workers) = args.workers {
         arguments.extend(["--workers".to_owned(), workers.to_string()]);
     }
+    if args.no_eval {
+        arguments.push("--no-eval".to_owned());
+    }
     if let Some(address) = address {
         arguments.extend(["--listen".to_owned(), address.to_owned()]);
     }

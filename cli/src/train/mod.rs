@@ -1,5 +1,5 @@
 //! `twinspan train`: one coordinator and N workers as processes of this binary, watched until the
-//! run is over, then evaluated.
+//! run is over.
 
 mod chaos;
 mod children;
@@ -33,7 +33,7 @@ const GRACE: Duration = Duration::from_secs(10);
 /// Trains a run to its end, or to the first Ctrl-C.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let config = validate::with_workers(validate::load(&args.config)?, args.workers)?;
-    let checked = validate::check(config)?;
+    let checked = validate::check(validate::with_eval(config, args.no_eval))?;
     let started = std::time::Instant::now();
     let end = to_end(args, &checked.config)?;
     let Report::Ended { checkpoint, .. } = &end.report else {
@@ -49,13 +49,9 @@ pub fn run(args: &TrainArgs) -> Result<(), Failure> {
     let url = checked.config.url();
     let trained = block_on(twinspan_coordinator::trained(&url))?.map_err(failed)?;
     let wall = started.elapsed();
-    let mut summary = Summary::new(&checked.config, &trained, wall, checkpoint, end.chaos);
-    let evaluated = match args.no_eval {
-        true => Ok(()),
-        false => summary.evaluate(&checked.config),
-    };
+    let summary = Summary::new(&checked.config, &trained, wall, checkpoint, end.chaos);
     summary.print(args.json)?;
-    evaluated
+    summary.check_evaluation()
 }
 
 /// How the run's processes ended.

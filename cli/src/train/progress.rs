@@ -1,7 +1,7 @@
 //! What a user sees while a run goes on: a bar on a terminal, plain lines elsewhere.
 
-use crate::say;
 use crate::status::state_name;
+use crate::{say, status};
 use indicatif::{HumanDuration, ProgressBar, ProgressDrawTarget, ProgressStyle};
 use std::io::IsTerminal;
 use std::time::{Duration, Instant};
@@ -20,6 +20,8 @@ pub struct Progress {
     printed_step: Option<u64>,
     state: Option<RunState>,
     rate: Option<f64>,
+    /// The step of the evaluation that was told of last.
+    evaluated: Option<u64>,
     quiet: bool,
 }
 
@@ -45,6 +47,7 @@ impl Progress {
             printed_step: None,
             state: None,
             rate: None,
+            evaluated: None,
             quiet,
         }
     }
@@ -53,6 +56,11 @@ impl Progress {
     pub fn show(&mut self, look: v1::GetStatusResponse) {
         if self.state.replace(look.state()) != Some(look.state()) {
             self.announce(&look);
+        }
+        if let Some(evaluation) = &look.evaluation
+            && self.evaluated.replace(evaluation.step) != Some(evaluation.step)
+        {
+            self.print(&status::evaluation(evaluation));
         }
         if let Some(metrics) = &look.metrics {
             let newest = metrics.samples_per_second;

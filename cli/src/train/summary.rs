@@ -1,18 +1,20 @@
 //! What a finished run gave, as a table or JSON.
 
 use super::chaos::Deeds;
-use crate::eval;
+use crate::eval::{percent, table};
 use crate::exit::{Failure, failed};
 use crate::say;
+use anyhow::anyhow;
 use serde::Serialize;
+use serde_json::{Value, json};
 use std::time::Duration;
 use twinspan_coordinator::Trained;
-use twinspan_types::RunConfig;
-use twinspan_worker::eval::{EvalModel, RetrievalReport, ZeroShotReport};
+use twinspan_types::config::{EvalSource, EvalTask};
+use twinspan_types::{Evaluation, RunConfig};
 
 /// The result of a run.
 #[derive(Serialize)]
-pub struct Summary {
+pub struct Summary<'r> {
     run: String,
     step: u64,
     checkpoint: Option<String>,
@@ -22,21 +24,31 @@ pub struct Summary {
     wall_seconds: f64,
     skipped: u64,
     chaos: Option<Deeds>,
-    zero_shot: Option<ZeroShotReport>,
-    retrieval: Option<RetrievalReport>,
+    /// The last step's, as `metrics.jsonl` has it.
+    evaluation: Option<Value>,
+    #[serde(skip)]
+    figures: Figures<'r>,
 }
 
-impl Summary {
+/// What the last step's weights are worth.
+struct Figures<'r> {
+    config: &'r RunConfig,
+    evaluation: Option<&'r Evaluation>,
+}
+
+impl<'r> Summary<'r> {
     /// From what the run's files say, and what chaos did to its processes.
     pub fn new(
-        config: &RunConfig,
-        trained: &Trained,
+        config: &'r RunConfig,
+        trained: &'r Trained,
         wall: Duration,
         checkpoint: &Option<String>,
         chaos: Option<Deeds>,
     ) -> Self {
         let seconds = Some(trained.seconds).filter(|seconds| *seconds > 0.0);
         let samples = trained.step.0 * u64::from(config.train.global_batch);
+        let evaluation = trained.evaluation.as_ref();
+        let evaluation = evaluation.filter(|one| one.step == trained.step);
         Self {
             run: config.url(),
             step: trained.step.0,
@@ -49,31 +61,40 @@ impl Summary {
             wall_seconds: wall.as_secs_f64(),
             skipped: trained.skipped,
             chaos,
-            zero_shot: None,
-            retrieval: None,
+            evaluation: evaluation.map(|Evaluation { step, metrics }| {
+                let mut figures = json!(metrics);
+                figures["step"] = json!(step);
+                figures
+            }),
+            figures: Figures { config, evaluation },
         }
     }
 
-    /// Measures the final checkpoint on the sets that the run file names.
+    /// That the last step's weights were measured on every set of the run file.
     ///
     /// # Errors
-    /// As far as it came the result stands; the failure is an attempt's, whatever its cause.
-    pub fn evaluate(&mut self, config: &RunConfig) -> Result<(), Failure> {
-        let Some(checkpoint) = &self.checkpoint else {
-            return Ok(());
-        };
-        if config.eval.zero_shot.is_none() && config.eval.retrieval.is_none() {
-            return Ok(());
+    /// They were not on some: those are named, with what measures them.
+    pub fn check_evaluation(&self) -> Result<(), Failure> {
+        let sets = self.figures.config.eval.sets.iter();
+        let missing = sets.filter(|set| self.figures.rows(set).is_none());
+        let checkpoint = self.checkpoint.as_deref().unwrap_or("CHECKPOINT");
+        let missing = missing.map(|EvalSource { name, task }| match task {
+            EvalTask::ZeroShot(url) => {
+                format!("\n  {name}: twinspan eval zero-shot {checkpoint} '{url}'")
+            }
+            EvalTask::Retrieval(url) => {
+                format!("\n  {name}: twinspan eval retrieval {checkpoint} '{url}'")
+            }
+        });
+        let missing: String = missing.collect();
+        match missing.is_empty() {
+            true => Ok(()),
+            false => Err(failed(anyhow!(
+                "the weights of step {} were not measured on all sets (a warning of the run says \
+                 why); these commands do so:{missing}",
+                self.step
+            ))),
         }
-        say::log(format!("evaluating {checkpoint}"));
-        let model = EvalModel::load(checkpoint).map_err(failed)?;
-        if let Some(url) = &config.eval.zero_shot {
-            self.zero_shot = Some(eval::zero_shot(&model, url).map_err(Failure::of_attempt)?);
-        }
-        if let Some(url) = &config.eval.retrieval {
-            self.retrieval = Some(eval::retrieval(&model, url).map_err(Failure::of_attempt)?);
-        }
-        Ok(())
     }
 
     /// Prints the table, or one JSON object.
@@ -106,8 +127,41 @@ impl Summary {
             self.chaos
                 .map(|Deeds { killed, stopped }| format!("{killed} killed, {stopped} stopped")),
         );
-        rows.extend(self.zero_shot.iter().flat_map(eval::zero_shot_rows));
-        rows.extend(self.retrieval.iter().flat_map(eval::retrieval_rows));
-        say::result(eval::table(&rows))
+        let sets = self.figures.config.eval.sets.iter();
+        rows.extend(sets.filter_map(|set| self.figures.rows(set)).flatten());
+        say::result(table(&rows))
+    }
+}
+
+impl Figures<'_> {
+    /// A set's rows of the table; none where it was not measured.
+    fn rows(&self, set: &EvalSource) -> Option<Vec<(String, String)>> {
+        let metrics = &self.evaluation?.metrics;
+        let figure = |figure: &str| {
+            let value = metrics.get(&self.config.eval.metric(set, figure));
+            value.map(|share| percent(*share))
+        };
+        let row = |what: &str, value: String| (format!("{} {what}", set.name), value);
+        Some(match &set.task {
+            EvalTask::ZeroShot(_) => vec![
+                row("zero-shot top-1", figure("zeroshot-val-top1")?),
+                row("zero-shot top-5", figure("zeroshot-val-top5")?),
+                row("mean per-class recall", figure("mean_per_class_recall")?),
+            ],
+            EvalTask::Retrieval(_) => {
+                let directions = [
+                    ("image_to_text", "image-to-text"),
+                    ("text_to_image", "text-to-image"),
+                ];
+                let rows = directions.into_iter().map(|(direction, name)| {
+                    let recalls = ["R@1", "R@5", "R@10"].map(|at| format!("{direction}_{at}"));
+                    let recalls = recalls.iter().map(|name| figure(name));
+                    let recalls: Vec<String> = recalls.collect::<Option<_>>()?;
+                    let what = format!("{name} R@1 / R@5 / R@10");
+                    Some(row(&what, recalls.join(" / ")))
+                });
+                rows.collect::<Option<_>>()?
+            }
+        })
     }
 }

@@ -128,6 +128,7 @@ impl Worker {
             progress: step,
             draining: false,
             steps,
+            evaluations: Vec::new(),
         };
         let reported = self.client.report(request);
         let answer = self.calls.time(Call::Report, reported).await?;

@@ -89,6 +89,8 @@ pub struct Recovered {
     pub kept: Vec<(CheckpointName, Generation)>,
     /// The last step that the run's files hold the metrics of.
     pub reported: Step,
+    /// The last step that they hold an evaluation of.
+    pub evaluated: Step,
     /// Samples that were passed over up to that step.
     pub skips: Vec<Skip>,
     /// Shards that were given up, by any term.

@@ -4,6 +4,7 @@ use crate::active::{Run, Stage, Waiting};
 use crate::checkpoints::Checkpoints;
 use crate::config::{CoreConfig, Recovered};
 use crate::entropy::Entropy;
+use crate::evaluations::Evaluations;
 use crate::forming::adoptable;
 use crate::lineage::Lineage;
 use crate::message::{Action, Event};
@@ -15,6 +16,7 @@ use crate::rollback::Rollbacks;
 use crate::roster::Roster;
 use crate::skips::SkipLedger;
 use crate::watch::Watch;
+use crate::writing::Flush;
 use std::collections::VecDeque;
 use std::time::Duration;
 use twinspan_types::{Generation, Step, Term};
@@ -37,8 +39,10 @@ pub struct Core {
     pub(crate) progress: Progress,
     /// Every step up to this one is in the run's files.
     pub(crate) written: Step,
-    /// The last steps of the flushes that are on their way.
-    pub(crate) flushes: VecDeque<Step>,
+    /// The evaluations that the workers have told.
+    pub(crate) evaluations: Evaluations,
+    /// The flushes that are on their way.
+    pub(crate) flushes: VecDeque<Flush>,
     pub(crate) skips: SkipLedger,
     pub(crate) quarantines: Quarantines,
     pub(crate) checkpoints: Checkpoints,
@@ -65,6 +69,7 @@ impl Core {
             worlds,
             kept,
             reported,
+            evaluated,
             skips,
             quarantines,
             rollbacks,
@@ -84,6 +89,7 @@ impl Core {
             pairs: Pairs::default(),
             progress: Progress::from(reported),
             written: reported,
+            evaluations: Evaluations::from(evaluated),
             flushes: VecDeque::new(),
             skips,
             quarantines: Quarantines::new(quarantines),

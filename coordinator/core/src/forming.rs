@@ -321,9 +321,11 @@ impl Core {
         self.lineage.add(world.generation, world.start);
         self.progress.restart(world.start);
         self.written = self.written.min(self.progress.step);
-        self.flushes
-            .iter_mut()
-            .for_each(|step| *step = (*step).min(world.start));
+        self.evaluations.restart(world.start);
+        for flush in &mut self.flushes {
+            flush.step = flush.step.min(world.start);
+            flush.evaluation = flush.evaluation.min(world.start);
+        }
         self.skips.redo_from(world.start);
         self.watch.restart(self.now, world.start);
         self.uncommitted_since = self.now;

@@ -11,6 +11,7 @@ mod config;
 mod core;
 mod ending;
 mod entropy;
+mod evaluations;
 mod faults;
 mod forming;
 mod lineage;

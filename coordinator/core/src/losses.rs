@@ -62,7 +62,7 @@ impl Core {
         match phase {
             Phase::Compute | Phase::Collective => Some(step),
             // Checkpoints and states are large, and their store may be slow.
-            Phase::Healing | Phase::Checkpoint => Some(step * 5),
+            Phase::Healing | Phase::Checkpoint | Phase::Evaluation => Some(step * 5),
             Phase::Joining | Phase::DataWait | Phase::Leaving => None,
         }
     }

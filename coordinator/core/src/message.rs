@@ -1,9 +1,9 @@
 //! What goes into a core and what comes out.
 
 use twinspan_types::{
-    CheckpointName, Fact, Fence, Generation, Join, Joined, Leave, Manifest, PartsStored,
-    Quarantine, Ready, Report, ReportReply, RunStatus, ServiceError, Skip, Step, StepReport,
-    WorldState,
+    CheckpointName, Evaluation, Fact, Fence, Generation, Join, Joined, Leave, Manifest,
+    PartsStored, Quarantine, Ready, Report, ReportReply, RunStatus, ServiceError, Skip, Step,
+    StepReport, WorldState,
 };
 
 /// Tells the caller which request a reply answers.
@@ -100,6 +100,8 @@ pub enum Action {
     Tell(String),
     /// Keep committed steps for the next segment.
     AppendMetrics(Generation, Vec<StepReport>),
+    /// Keep finished evaluations for the next segment.
+    AppendEvaluations(Generation, Vec<Evaluation>),
     /// Keep skipped samples for the next segment.
     AppendSkips(Generation, Vec<Skip>),
     /// Write what was appended as segments; then say [`Event::Flushed`].

@@ -143,6 +143,7 @@ impl Core {
         let mut reply = ReportReply {
             acknowledged_step: self.written,
             received_step: self.progress.step,
+            acknowledged_evaluation: self.evaluations.written,
             superseded: report.fence.generation != Generation(0) && !at_work,
             directive: None,
             ended: None,
@@ -174,6 +175,14 @@ impl Core {
         let skips = self.skips.accept(skips.collect());
         if !steps.is_empty() {
             self.append(Action::AppendMetrics(generation, steps));
+        }
+        let evaluations = self.evaluations.accept(report.evaluations);
+        if !evaluations.is_empty() {
+            self.append(Action::AppendEvaluations(generation, evaluations));
+            if self.evaluations.told() >= self.config.total_steps {
+                // Nothing else will follow, and the ranks wait for it to be written.
+                self.flush();
+            }
         }
         if !skips.is_empty() {
             self.append(Action::AppendSkips(generation, skips));

@@ -38,6 +38,7 @@ impl Core {
             ranks: ranks.collect(),
             training_time: self.now.saturating_sub(first_at),
             start: self.progress.start,
+            evaluation: self.evaluations.newest.clone(),
         }
     }
 

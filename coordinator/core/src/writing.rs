@@ -10,6 +10,15 @@ use twinspan_types::{CheckpointName, Fact, MANIFEST_VERSION, Manifest, Step};
 /// How long the ranks may take to deliver what is left after the last checkpoint.
 const LEAVING: Duration = Duration::from_secs(10);
 
+/// A flush that is on its way, and what the run's files will hold after it.
+#[derive(Debug)]
+pub(crate) struct Flush {
+    /// The last step.
+    pub(crate) step: Step,
+    /// The last evaluation.
+    pub(crate) evaluation: Step,
+}
+
 impl Core {
     /// Gives out an action that appends to the next segment.
     pub(crate) fn append(&mut self, action: Action) {
@@ -19,14 +28,18 @@ impl Core {
 
     pub(crate) fn flush(&mut self) {
         if self.unflushed_since.take().is_some() {
-            self.flushes.push_back(self.progress.step);
+            self.flushes.push_back(Flush {
+                step: self.progress.step,
+                evaluation: self.evaluations.told(),
+            });
             self.act(Action::FlushSegments);
         }
     }
 
     pub(crate) fn flushed(&mut self, result: Result<(), String>) {
-        if let Some(step) = self.flushes.pop_front() {
+        if let Some(Flush { step, evaluation }) = self.flushes.pop_front() {
             self.written = self.written.max(step);
+            self.evaluations.written = self.evaluations.written.max(evaluation);
         }
         if let Err(error) = result {
             self.fail(format!("metrics could not be written: {error}"));

@@ -2,7 +2,9 @@
 
 use super::{ConvertError, all, required, try_all};
 use crate::v1;
-use twinspan_types::{Epoch, LaneId, Part, Phase, Skip, SkipReason, Step, StepMetrics, StepReport};
+use twinspan_types::{
+    Epoch, Evaluation, LaneId, Part, Phase, Skip, SkipReason, Step, StepMetrics, StepReport,
+};
 
 impl From<Phase> for v1::Phase {
     fn from(phase: Phase) -> Self {
@@ -13,6 +15,7 @@ impl From<Phase> for v1::Phase {
             Phase::Compute => Self::Compute,
             Phase::Collective => Self::Collective,
             Phase::Checkpoint => Self::Checkpoint,
+            Phase::Evaluation => Self::Evaluation,
             Phase::Leaving => Self::Leaving,
         }
     }
@@ -27,6 +30,7 @@ pub(super) fn phase(value: i32, field: &'static str) -> Result<Phase, ConvertErr
         Ok(v1::Phase::Compute) => Ok(Phase::Compute),
         Ok(v1::Phase::Collective) => Ok(Phase::Collective),
         Ok(v1::Phase::Checkpoint) => Ok(Phase::Checkpoint),
+        Ok(v1::Phase::Evaluation) => Ok(Phase::Evaluation),
         Ok(v1::Phase::Leaving) => Ok(Phase::Leaving),
         Ok(v1::Phase::Unspecified) | Err(_) => Err(ConvertError::Unknown { field, value }),
     }
@@ -83,6 +87,29 @@ impl TryFrom<v1::StepReport> for StepReport {
             sample_hash: wire.sample_hash,
             skips: try_all(wire.skips)?,
         })
+    }
+}
+
+impl From<Evaluation> for v1::Evaluation {
+    fn from(evaluation: Evaluation) -> Self {
+        let metrics = evaluation.metrics.into_iter();
+        let metrics = metrics.map(|(name, value)| v1::Metric { name, value });
+        Self {
+            step: evaluation.step.0,
+            metrics: metrics.collect(),
+        }
+    }
+}
+
+impl From<v1::Evaluation> for Evaluation {
+    fn from(wire: v1::Evaluation) -> Self {
+        let metrics = wire.metrics.into_iter();
+        Self {
+            step: Step(wire.step),
+            metrics: metrics
+                .map(|v1::Metric { name, value }| (name, value))
+                .collect(),
+        }
     }
 }
 
@@ -177,6 +204,7 @@ mod tests {
             Phase::Compute,
             Phase::Collective,
             Phase::Checkpoint,
+            Phase::Evaluation,
             Phase::Leaving,
         ];
         for known in phases {
@@ -193,6 +221,20 @@ mod tests {
         for known in reasons {
             assert_eq!(skip_reason(v1::SkipReason::from(known).into()), Ok(known));
         }
+    }
+
+    #[test]
+    fn an_evaluation_survives_the_wire() {
+        let metrics = [
+            ("val/a-zeroshot-val-top1", 0.25),
+            ("val/image_to_text_R@1", 0.1),
+        ];
+        let evaluation = Evaluation {
+            step: Step(128),
+            metrics: metrics.map(|(name, value)| (name.to_owned(), value)).into(),
+        };
+        let wire = v1::Evaluation::from(evaluation.clone());
+        assert_eq!(Evaluation::from(wire), evaluation);
     }
 
     #[test]

@@ -167,6 +167,7 @@ impl TryFrom<v1::ReportRequest> for Report {
             progress: wire.progress,
             draining: wire.draining,
             steps: try_all(wire.steps)?,
+            evaluations: all(wire.evaluations),
         })
     }
 }
@@ -176,6 +177,7 @@ impl From<ReportReply> for v1::ReportResponse {
         Self {
             acknowledged_step: reply.acknowledged_step.0,
             received_step: reply.received_step.0,
+            acknowledged_evaluation: reply.acknowledged_evaluation.0,
             superseded: reply.superseded,
             directive: reply.directive.map(Into::into),
             ended: reply.ended.map(Into::into),

@@ -88,6 +88,7 @@ impl From<RunStatus> for v1::GetStatusResponse {
             ranks: all(status.ranks),
             training_seconds: status.training_time.as_secs_f64(),
             start_step: status.start.0,
+            evaluation: status.evaluation.map(Into::into),
         }
     }
 }
@@ -111,6 +112,7 @@ impl TryFrom<v1::GetStatusResponse> for RunStatus {
             ranks: try_all(wire.ranks)?,
             training_time: seconds(wire.training_seconds),
             start: Step(wire.start_step),
+            evaluation: wire.evaluation.map(Into::into),
         })
     }
 }
@@ -147,6 +149,7 @@ mod tests {
             ranks: vec![rank],
             training_time: Duration::from_secs(4),
             start: Step(5),
+            evaluation: None,
         };
         let wire = v1::GetStatusResponse::from(status.clone());
         assert_eq!(RunStatus::try_from(wire), Ok(status));

@@ -24,7 +24,7 @@ pub use index::{Index, IndexError, ShardEntry, SourceEntry};
 pub use manifest::{CheckpointName, MANIFEST_VERSION, Manifest, Part};
 pub use quarantine::Quarantine;
 pub use record::{Fact, LogRecord};
-pub use report::{Phase, Skip, SkipReason, StepMetrics, StepReport};
+pub use report::{Evaluation, Phase, Skip, SkipReason, StepMetrics, StepReport};
 pub use rpc::{
     Claim, Ended, Fence, GenerationFault, Join, Joined, Leave, LeaveOutcome, Lifetime, PartsStored,
     RankStatus, Ready, Recovery, Report, ReportReply, RunState, RunStatus, ServiceError,

@@ -2,6 +2,7 @@
 
 use crate::{Cursor, Epoch, LaneId, Step};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
 
 /// Where a rank is within a step; a heartbeat carries it.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +21,8 @@ pub enum Phase {
     Collective,
     /// Waiting for a checkpoint's upload.
     Checkpoint,
+    /// At the last step, waiting for the evaluation of its weights.
+    Evaluation,
     /// Done; about to leave.
     Leaving,
 }
@@ -57,6 +60,16 @@ pub struct StepReport {
     pub sample_hash: u64,
     /// Samples that all ranks together passed over in it.
     pub skips: Vec<Skip>,
+}
+
+/// What the weights of one step are worth on the run's evaluation sets: a line of its own in
+/// `metrics.jsonl`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Evaluation {
+    /// The step whose weights were measured.
+    pub step: Step,
+    /// By name, as [`crate::config::EvalConfig`] gives them. A set that could not be read has none.
+    pub metrics: BTreeMap<String, f64>,
 }
 
 /// A sample that could not be used: one line of `skipped.jsonl`.

@@ -1,8 +1,8 @@
 //! What workers ask the coordinator, and what it answers, free of any wire format.
 
 use crate::{
-    Cursor, Directive, Generation, Nonce, Part, Phase, Rank, SessionSecret, Stamp, Step,
-    StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
+    Cursor, Directive, Evaluation, Generation, Nonce, Part, Phase, Rank, SessionSecret, Stamp,
+    Step, StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
 };
 use std::fmt;
 use std::time::Duration;
@@ -136,6 +136,8 @@ pub struct Report {
     pub draining: bool,
     /// Committed steps, repeated until acknowledged.
     pub steps: Vec<StepReport>,
+    /// Finished evaluations in the order of their steps, repeated until acknowledged.
+    pub evaluations: Vec<Evaluation>,
 }
 
 /// The answer to a [`Report`].
@@ -146,6 +148,8 @@ pub struct ReportReply {
     /// Every step up to this one has been taken note of, and need not be sent again to this
     /// coordinator.
     pub received_step: Step,
+    /// Every evaluation up to this step's is in the run's files.
+    pub acknowledged_evaluation: Step,
     /// Whether the speaker's generation is over for it: it is to leave it and ask for the next.
     pub superseded: bool,
     /// The order in force, once there is a world.
@@ -223,6 +227,8 @@ pub struct RunStatus {
     pub training_time: Duration,
     /// The step that the generation started from.
     pub start: Step,
+    /// The newest evaluation of this term.
+    pub evaluation: Option<Evaluation>,
 }
 
 /// Where a run stands.

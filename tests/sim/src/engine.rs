@@ -404,6 +404,7 @@ fn vote(world: &World, rank: Rank, state: &State, directive: Directive) -> Vote 
             .fold(0, |sum, (_, _, hash)| sum.wrapping_add(*hash)),
         skips: Vec::new(),
         state_hash: Some(state.value),
+        evaluation: Vec::new(),
     }
 }
 

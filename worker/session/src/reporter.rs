@@ -93,6 +93,15 @@ async fn report(membership: &Membership, identity: &Identity) -> Result<(), Sess
         }
         false => Vec::new(),
     };
+    let evaluations = match shared.delivers() {
+        true => shared
+            .evaluations()
+            .iter()
+            .cloned()
+            .map(Into::into)
+            .collect(),
+        false => Vec::new(),
+    };
     let request = v1::ReportRequest {
         fence: Some(membership.fence(identity)),
         phase: v1::Phase::from(shared.phase()).into(),
@@ -101,12 +110,17 @@ async fn report(membership: &Membership, identity: &Identity) -> Result<(), Sess
         progress: shared.progress(),
         draining: shared.is_draining(),
         steps,
+        evaluations,
     };
     let mut client = membership.client();
     let response = membership.once("Report", client.report(request)).await?;
     let acknowledged = Step(response.acknowledged_step);
     shared.set_received(Step(response.received_step));
     shared.outbox().retain(|report| report.step > acknowledged);
+    let evaluated = Step(response.acknowledged_evaluation);
+    shared
+        .evaluations()
+        .retain(|evaluation| evaluation.step > evaluated);
     if let Some(directive) = response.directive {
         shared.note_directive(directive.into());
     }

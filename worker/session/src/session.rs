@@ -11,8 +11,8 @@ use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tonic::transport::Endpoint;
 use twinspan_types::{
-    Directive, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp, Step, StepReport,
-    WorkerId, World,
+    Directive, Evaluation, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp, Step,
+    StepReport, WorkerId, World,
 };
 
 /// Longest time of one attempt to connect.
@@ -20,6 +20,15 @@ const CONNECT: Duration = Duration::from_secs(5);
 /// Silence on the connection after which it is tried, and after which it is given up for another:
 /// the coordinator's machine may be gone without a word.
 const KEEPALIVE: Duration = Duration::from_secs(5);
+
+/// What a rank has to tell the coordinator until it is acknowledged.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Unacknowledged {
+    /// Committed steps.
+    pub steps: Vec<StepReport>,
+    /// Finished evaluations.
+    pub evaluations: Vec<Evaluation>,
+}
 
 /// One worker's membership in a run. Calls block the calling thread; the heartbeat has a thread of
 /// its own, which no computation can hold up.
@@ -99,15 +108,27 @@ impl Session {
         self.membership.shared.is_draining()
     }
 
-    /// Steps that the coordinator has not acknowledged.
+    /// What the coordinator has not acknowledged.
     #[must_use]
-    pub fn unacknowledged(&self) -> Vec<StepReport> {
-        self.membership.shared.outbox().iter().cloned().collect()
+    pub fn unacknowledged(&self) -> Unacknowledged {
+        let shared = &self.membership.shared;
+        Unacknowledged {
+            steps: shared.outbox().iter().cloned().collect(),
+            evaluations: shared.evaluations().clone(),
+        }
     }
 
-    /// Puts a healed state's unacknowledged steps in the place of this worker's.
-    pub fn adopt(&self, steps: Vec<StepReport>) {
-        *self.membership.shared.outbox() = steps.into();
+    /// Puts what comes with a healed state in the place of this worker's.
+    pub fn adopt(&self, told: Unacknowledged) {
+        let shared = &self.membership.shared;
+        *shared.outbox() = told.steps.into();
+        *shared.evaluations() = told.evaluations;
+    }
+
+    /// Notes a finished evaluation, as [`Session::commit`] does a step.
+    pub fn evaluated(&self, evaluation: Evaluation) {
+        self.membership.shared.evaluations().push(evaluation);
+        self.membership.shared.wake.notify_one();
     }
 
     /// Says where in a step the rank is; the next heartbeat carries it.

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
-use twinspan_types::{Directive, Phase, Step, StepReport, World};
+use twinspan_types::{Directive, Evaluation, Phase, Step, StepReport, World};
 
 /// The end of a run as the coordinator tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +43,8 @@ pub struct Shared {
     superseded: AtomicU64,
     collective: Mutex<Option<Sequence>>,
     outbox: Mutex<Outbox>,
+    /// Finished evaluations that are not acknowledged, in the order of their steps.
+    evaluations: Mutex<Vec<Evaluation>>,
     inbox: Mutex<Inbox>,
     on_abort: Mutex<Option<OnAbort>>,
     /// Whether this rank delivers the steps; every rank keeps them.
@@ -55,7 +57,7 @@ pub struct Shared {
     pub(crate) wake: tokio::sync::Notify,
 }
 
-const PHASES: [Phase; 7] = [
+const PHASES: [Phase; 8] = [
     Phase::Joining,
     Phase::Healing,
     Phase::DataWait,
@@ -63,6 +65,7 @@ const PHASES: [Phase; 7] = [
     Phase::Collective,
     Phase::Checkpoint,
     Phase::Leaving,
+    Phase::Evaluation,
 ];
 
 /// A panic elsewhere leaves plain data behind: it is read on.
@@ -115,6 +118,11 @@ impl Shared {
     /// Steps that the coordinator has not acknowledged.
     pub fn outbox(&self) -> MutexGuard<'_, Outbox> {
         lock(&self.outbox)
+    }
+
+    /// Evaluations that the coordinator has not acknowledged.
+    pub(crate) fn evaluations(&self) -> MutexGuard<'_, Vec<Evaluation>> {
+        lock(&self.evaluations)
     }
 
     /// The highest directive that the coordinator has given.

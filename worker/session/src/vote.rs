@@ -19,6 +19,8 @@ pub struct Vote {
     pub skips: Vec<Skip>,
     /// Hash of its state before the step, where ranks compare.
     pub state_hash: Option<u64>,
+    /// Its part of the evaluation that is under way, said once when it is done; else empty.
+    pub evaluation: Vec<u8>,
 }
 
 /// What all ranks conclude, the same on each.
@@ -36,6 +38,8 @@ pub struct Tally {
     pub skips: Vec<Skip>,
     /// The ranks whose state is not the majority's; all of them where there is no majority.
     pub diverged: Vec<Rank>,
+    /// What each rank said of the evaluation that is under way, by rank; empty for nothing.
+    pub evaluation: Vec<Vec<u8>>,
 }
 
 /// Votes that do not fit together.
@@ -66,6 +70,7 @@ impl Vote {
             sample_hash: self.sample_hash,
             skips: self.skips.iter().cloned().map(Into::into).collect(),
             state_hash: self.state_hash,
+            evaluation: self.evaluation.clone(),
         }
         .encode_to_vec()
     }
@@ -93,6 +98,7 @@ impl Vote {
             sample_hash: wire.sample_hash,
             skips: skips.collect::<Result<_, VoteError>>()?,
             state_hash: wire.state_hash,
+            evaluation: wire.evaluation,
         })
     }
 }
@@ -132,6 +138,7 @@ impl Tally {
                 .fold(0, |sum, vote| sum.wrapping_add(vote.sample_hash)),
             skips: votes.iter().flat_map(|vote| vote.skips.clone()).collect(),
             diverged: diverged(votes),
+            evaluation: votes.iter().map(|vote| vote.evaluation.clone()).collect(),
         })
     }
 }
@@ -181,6 +188,7 @@ mod tests {
                 detail: "bad marker".to_owned(),
             }],
             state_hash: Some(8),
+            evaluation: vec![streams.len() as u8],
         }
     }
 
@@ -212,6 +220,7 @@ mod tests {
         assert_eq!((tally.finite, tally.directive.sequence), (false, 6));
         assert_eq!(tally.sample_hash, u64::MAX - 3);
         assert_eq!(tally.skips.len(), 2);
+        assert_eq!(tally.evaluation, [[2], [1]], "by rank");
     }
 
     #[test]

@@ -194,7 +194,7 @@ impl Membership {
         let start = Instant::now();
         while start.elapsed() < self.config.patience
             && self.shared.delivers()
-            && !self.shared.outbox().is_empty()
+            && !(self.shared.outbox().is_empty() && self.shared.evaluations().is_empty())
             && self.check().is_ok()
         {
             self.shared.wake.notify_one();

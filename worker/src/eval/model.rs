@@ -5,6 +5,7 @@ use crate::checkpoint::sha256;
 use crate::grouping::group_by_cut;
 use crate::storage::Storage;
 use crate::weights::WeightsFile;
+use std::sync::Arc;
 use twinspan_data::Tokenizer;
 use twinspan_data::vectors::Space;
 use twinspan_model::config::ModelConfig;
@@ -22,7 +23,7 @@ pub struct EvalModel {
     params: Vec<f32>,
     buffers: Vec<f32>,
     fingerprint: String,
-    tokenizer: Tokenizer,
+    tokenizer: Arc<Tokenizer>,
     device: Device,
 }
 
@@ -60,12 +61,36 @@ impl EvalModel {
         let tokenizer = Tokenizer::new(text.context_length, text.vocab_size)?;
         Ok(Self {
             fingerprint: sha256((config_hash + &file.sha256).as_bytes()),
-            tokenizer,
+            tokenizer: Arc::new(tokenizer),
             clip,
             params,
             buffers,
             device: Device::flex(),
         })
+    }
+
+    /// A model of parameters and running statistics that are in memory; `name` tells it from others.
+    #[must_use]
+    pub fn of_weights(
+        clip: Clip,
+        (params, buffers): (Vec<f32>, Vec<f32>),
+        tokenizer: Arc<Tokenizer>,
+        name: String,
+    ) -> Self {
+        Self {
+            fingerprint: name,
+            tokenizer,
+            clip,
+            params,
+            buffers,
+            device: Device::flex(),
+        }
+    }
+
+    /// Its parameters, in the table's flat layout, and its batch norms' running statistics.
+    #[must_use]
+    pub(crate) fn numbers(&self) -> (&[f32], &[f32]) {
+        (&self.params, &self.buffers)
     }
 
     /// Side of the square pictures that it takes, in pixels.

@@ -7,8 +7,8 @@ use twinspan_coordinator_core::{
 };
 use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
-    CheckpointName, Claim, Cursor, Directive, Fact, Fence, Generation, GenerationFault, Join,
-    Joined, Manifest, Nonce, Part, PartsStored, Phase, Rank, Ready, Report, ServiceError,
+    CheckpointName, Claim, Cursor, Directive, Evaluation, Fact, Fence, Generation, GenerationFault,
+    Join, Joined, Manifest, Nonce, Part, PartsStored, Phase, Rank, Ready, Report, ServiceError,
     SessionSecret, Skip, Stamp, Step, StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
     WorldState,
 };
@@ -57,6 +57,7 @@ pub struct Rig {
     stored: BTreeSet<(Nonce, Step, String)>,
     pub removed: Vec<CheckpointName>,
     pub metrics: Vec<Step>,
+    pub evaluations: Vec<Evaluation>,
     pub skips: Vec<Skip>,
     unflushed: bool,
     pub directives: BTreeMap<(Term, u64), Directive>,
@@ -81,6 +82,7 @@ impl Rig {
             stored: BTreeSet::new(),
             removed: Vec::new(),
             metrics: Vec::new(),
+            evaluations: Vec::new(),
             skips: Vec::new(),
             unflushed: false,
             directives: BTreeMap::new(),
@@ -203,6 +205,10 @@ impl Rig {
                 Action::AppendMetrics(_, steps) => {
                     self.unflushed = true;
                     self.metrics.extend(steps.iter().map(|report| report.step));
+                }
+                Action::AppendEvaluations(_, evaluations) => {
+                    self.unflushed = true;
+                    self.evaluations.extend(evaluations);
                 }
                 Action::AppendSkips(_, skips) => {
                     self.unflushed = true;
@@ -488,6 +494,7 @@ impl Worker {
             progress: step,
             draining: self.draining,
             steps,
+            evaluations: Vec::new(),
         })
     }
 

@@ -5,9 +5,9 @@ use crate::rig::{LANES, Rig, TIMEOUT, Worker, config, step_report};
 use std::time::Duration;
 use twinspan_coordinator_core::{Event, Outcome, Request, Response};
 use twinspan_types::{
-    Cursor, Epoch, Fact, Generation, LaneId, LeaveOutcome, Quarantine, Rank, ReportReply,
-    ServiceError, ShardId, Skip, SkipReason, Stamp, Step, StepReport, StreamId, WorldSize,
-    WorldState,
+    Cursor, Epoch, Evaluation, Fact, Generation, LaneId, LeaveOutcome, Quarantine, Rank, Report,
+    ReportReply, ServiceError, ShardId, Skip, SkipReason, Stamp, Step, StepReport, StreamId,
+    WorldSize, WorldState,
 };
 
 #[test]
@@ -653,6 +653,43 @@ fn steps_are_taken_in_order_and_once() {
     crew.rig.complete_writes();
     assert_eq!(steps(crew.report(0, 5, vec![5])), (5, 4));
     assert_eq!(crew.rig.metrics, (1..=5).map(Step).collect::<Vec<_>>());
+}
+
+#[test]
+fn an_evaluation_is_taken_once_and_acknowledged_when_it_is_written() {
+    let mut crew = Crew::at_work(2, 100, 50);
+    let evaluation = |step| Evaluation {
+        step: Step(step),
+        metrics: [("val/x".to_owned(), 0.5)].into(),
+    };
+    let send = |crew: &mut Crew, steps: &[u64]| {
+        let Request::Report(report) = crew.workers[0].report_request(40, Vec::new()) else {
+            panic!("a report");
+        };
+        let report = Report {
+            evaluations: steps.iter().copied().map(evaluation).collect(),
+            ..report
+        };
+        match crew.rig.ask(Request::Report(report)).unwrap() {
+            Response::Report(reply) => reply.acknowledged_evaluation,
+            other => panic!("{other:?}"),
+        }
+    };
+    assert_eq!(send(&mut crew, &[20]), Step(0));
+    assert_eq!(send(&mut crew, &[20, 40]), Step(0));
+    assert_eq!(crew.rig.evaluations, [evaluation(20), evaluation(40)]);
+    assert_eq!(crew.rig.core.status().evaluation, Some(evaluation(40)));
+    crew.report(0, 40, (1..=40).collect());
+    crew.rig.pass(Duration::from_secs(11));
+    crew.rig.complete_writes();
+    assert_eq!(send(&mut crew, &[20, 40]), Step(40));
+    // The steps from 31 on are redone, and with them their evaluation.
+    crew.regroup(&[(0, 30), (1, 30)], None);
+    crew.rig.complete_writes();
+    crew.world_of(0);
+    assert_eq!(crew.rig.core.status().evaluation, None);
+    assert_eq!(send(&mut crew, &[40]), Step(30));
+    assert_eq!(crew.rig.evaluations.len(), 3);
 }
 
 #[test]

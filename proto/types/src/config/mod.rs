@@ -3,6 +3,7 @@
 mod augmentation;
 mod captions;
 mod data;
+mod eval;
 mod model;
 mod parse;
 mod reader;
@@ -10,12 +11,13 @@ mod sections;
 
 pub use augmentation::AugmentationConfig;
 pub use captions::Captions;
+pub use eval::{EvalConfig, EvalSource, EvalTask};
 pub use model::{LockImage, LockText, ModelSection};
 pub use parse::expand_braces;
 pub use parse::url_of_path;
 pub use sections::{
-    CacheConfig, CheckpointConfig, ClusterConfig, DataConfig, DataSource, EvalConfig,
-    OptimizerConfig, RunConfig, Schedule, TrainConfig,
+    CacheConfig, CheckpointConfig, ClusterConfig, DataConfig, DataSource, OptimizerConfig,
+    RunConfig, Schedule, TrainConfig,
 };
 
 use std::fmt;

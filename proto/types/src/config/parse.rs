@@ -1,10 +1,11 @@
 //! From a file's text to a [`RunConfig`].
 
 use super::data::data;
+use super::eval::eval;
 use super::model::model;
 use super::reader::{BELOW_ONE, Faults, NOT_NEGATIVE, POSITIVE, Section};
 use super::{
-    CheckpointConfig, ClusterConfig, ConfigError, EvalConfig, OptimizerConfig, RunConfig, Schedule,
+    CheckpointConfig, ClusterConfig, ConfigError, OptimizerConfig, RunConfig, Schedule,
     TrainConfig, parse_yaml,
 };
 use crate::{Step, WorldSize};
@@ -213,15 +214,6 @@ fn cluster(mut section: Section<'_>) -> ClusterConfig {
     if port.is_none() {
         section.fault("listen", format!("{:?} is not host:port", config.listen));
     }
-    section.finish();
-    config
-}
-
-fn eval(mut section: Section<'_>, folder: &Folder<'_>) -> EvalConfig {
-    let config = EvalConfig {
-        zero_shot: section.string("zero_shot").map(|path| folder.url(&path)),
-        retrieval: section.string("retrieval").map(|path| folder.url(&path)),
-    };
     section.finish();
     config
 }

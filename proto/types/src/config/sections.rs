@@ -1,6 +1,6 @@
 //! What a checked run file holds.
 
-use super::{AugmentationConfig, Captions, ModelSection};
+use super::{AugmentationConfig, Captions, EvalConfig, ModelSection};
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,7 +27,7 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// Workers, addresses and time limits.
     pub cluster: ClusterConfig,
-    /// What is measured when the run ends.
+    /// What is measured while the run goes on and when it ends.
     pub eval: EvalConfig,
 }
 
@@ -188,17 +188,6 @@ pub struct ClusterConfig {
     pub takeover_after: Duration,
     /// Steps from one comparison of the ranks' states to the next; 0: they are not compared.
     pub checksum_every: u64,
-}
-
-/// What is measured when the run ends.
-#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
-pub struct EvalConfig {
-    /// A classification set in CLIP_benchmark's webdataset layout, as a URL ending in `/`.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub zero_shot: Option<String>,
-    /// A captioned set: a URL ending in `/` or shard URLs with braces.
-    #[serde(skip_serializing_if = "Option::is_none", default)]
-    pub retrieval: Option<String>,
 }
 
 impl RunConfig {

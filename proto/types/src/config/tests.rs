@@ -1,6 +1,6 @@
 use super::*;
 use crate::Fault;
-use crate::config::Captions;
+use crate::config::{Captions, EvalConfig, EvalTask, to_yaml};
 
 const GOOD: &str = "
 run: test
@@ -57,6 +57,50 @@ fn all_faults_are_reported_at_once_with_their_paths() {
         "{shown:?}"
     );
     assert_eq!(shown.len(), 4, "{shown:?}");
+}
+
+#[test]
+fn evaluation_sets_are_read_and_written_alike() {
+    let sets = "eval: {every_steps: 4, sets: [{name: a, zero_shot: sets/a/}, \
+                {name: b, retrieval: 'b/{0..2}.tar'}]}";
+    let config = parse(&format!("{GOOD}{sets}\n")).expect("a good file");
+    let [a, b] = config.eval.sets.as_slice() else {
+        panic!("two sets: {:?}", config.eval);
+    };
+    assert_eq!(
+        a.task,
+        EvalTask::ZeroShot("file:///data/sets/a/".to_owned())
+    );
+    let again = parse(&to_yaml(&config).expect("YAML")).expect("a good file");
+    assert_eq!(again, config);
+    let due = [0, 3, 4, 8, 9, 10].map(|step| config.eval.is_due(Step(step), Step(10)));
+    assert_eq!(due, [false, false, true, true, false, true]);
+    let mut eval = config.eval.clone();
+    let name = |eval: &EvalConfig, set| eval.metric(set, "image_to_text_R@1");
+    assert_eq!(name(&eval, b), "val/image_to_text_R@1");
+    assert_eq!(
+        eval.metric(a, "zeroshot-val-top1"),
+        "val/a-zeroshot-val-top1"
+    );
+    eval.sets.push(b.clone());
+    assert_eq!(name(&eval, b), "val/b-image_to_text_R@1", "there are two");
+}
+
+#[test]
+fn faults_of_evaluation_sets_are_reported_at_once() {
+    let sets = "eval: {sets: [{name: a, zero_shot: a/}, {name: a, retrieval: b/}, \
+                {name: c, zero_shot: c/, retrieval: c/}, {name: d/e}, {zero_shot: f/, every: 2}]}";
+    let paths = faults(&format!("{GOOD}{sets}\n")).into_iter();
+    let paths: Vec<String> = paths.map(|fault| fault.path).collect();
+    let expected = [
+        "eval.sets[1].name",
+        "eval.sets[2].retrieval",
+        "eval.sets[3].name",
+        "eval.sets[3].zero_shot",
+        "eval.sets[4].name",
+        "eval.sets[4].every",
+    ];
+    assert_eq!(paths, expected);
 }
 
 #[test]
