@@ -33,6 +33,14 @@ impl Failure {
             Self::Drained => DRAINED,
         }
     }
+
+    /// The same failure where nothing that was given can be at fault any more.
+    pub fn of_attempt(self) -> Self {
+        match self {
+            Self::BadInput(error) => Self::Failed(error),
+            other => other,
+        }
+    }
 }
 
 impl fmt::Display for Failure {
