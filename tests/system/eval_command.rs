@@ -243,7 +243,10 @@ fn sets_that_cannot_be_used_are_refused_with_the_file_and_the_remedy() {
     };
     probe(&["--train", "one", "--test", "one"], "are all of one class");
     probe(&["--train", "one", "--test", "shards"], "it has no label");
-    probe(&["--train", "empty", "--test", "one"], "empty");
+    probe(
+        &["--train", "empty", "--test", "one"],
+        "empty/ holds neither pictures in a folder for each class nor .tar files",
+    );
     probe(
         &["--train", "one", "--test", "one", "-C", "0"],
         "not a number above 0",

@@ -29,14 +29,14 @@ pub enum EvalTask {
 #[command(
     after_help = "The set is one in CLIP_benchmark's webdataset layout (classnames.txt,
 zeroshot_classification_templates.txt, shards with .cls members below test/), or a folder with one
-folder of pictures for each class, as ImageNet's. Classes of a folder are called as it is, with
-underscores read as spaces, unless --classnames or its classnames.txt names them in the order of the
-folders' names; its template is 'a photo of a {c}' unless --templates or its
+folder of pictures for each class, as ImageNet's. There a class is called as its folder, underscores
+read as spaces, unless --classnames or the set's classnames.txt names the classes in the order of the
+folders' names; and the template is 'a photo of a {c}' unless --templates or the set's
 zeroshot_classification_templates.txt gives others.
 
 Examples:
   twinspan eval zero-shot runs/quickstart tests/data/emoji/
-  twinspan eval zero-shot runs/quickstart imagenet/val/ --classnames names.txt --templates prompts.txt
+  twinspan eval zero-shot runs/quickstart val/ --classnames names.txt --templates prompts.txt
   twinspan eval zero-shot runs/quickstart pets/ --json"
 )]
 pub struct ZeroShotArgs {
@@ -83,7 +83,7 @@ folder) with .cls members. Folders of the two sets are matched by name.
 
 Examples:
   twinspan eval linear-probe runs/quickstart --train pets/train/ --test pets/test/
-  twinspan eval linear-probe runs/quickstart --train 'cifar/train/{0..9}.tar' --test cifar/test/ -C 10 --json"
+  twinspan eval linear-probe runs/quickstart --train 'a/{0..9}.tar' --test b/ -C 10 --json"
 )]
 pub struct LinearProbeArgs {
     /// Directory of a run (its newest checkpoint is taken) or of a checkpoint, or a file of weights

@@ -49,6 +49,14 @@ pub enum EvalError {
         /// Its folders with pictures.
         folders: usize,
     },
+    /// Neither folders of classes nor shards.
+    #[error(
+        "{url} holds neither pictures in a folder for each class nor .tar files: check the set's URL"
+    )]
+    NoLabelledSet {
+        /// The set.
+        url: String,
+    },
     /// A label that names no class.
     #[error("sample {key} of {url}: {reason}: correct {key}.cls or classnames.txt")]
     BadLabel {

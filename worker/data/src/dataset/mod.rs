@@ -15,7 +15,7 @@ pub(crate) use reader::LABEL;
 pub use reader::{EvalReader, EvalSample};
 pub use share::Share;
 
-use crate::index;
+use crate::index::{self, IndexBuildError};
 use crate::store::{Object, StoreError, Stores};
 use folder::{ClassFile, ClassFolder};
 use reader::{Labels, Left};
@@ -189,7 +189,13 @@ pub async fn read_labelled(url: &str) -> Result<EvalSet, EvalError> {
             samples: Samples::Files(files),
         }),
         None => {
-            let shards = shards(&stores, &format!("{root}/")).await?;
+            let shards = shards(&stores, &format!("{root}/")).await;
+            let shards = shards.map_err(|error| match error {
+                EvalError::Shards(IndexBuildError::NoShards { .. }) => EvalError::NoLabelledSet {
+                    url: url.to_owned(),
+                },
+                other => other,
+            })?;
             Ok(EvalSet::of_shards(url, stores, Labels::Required, shards))
         }
     }

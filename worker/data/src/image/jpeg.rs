@@ -9,7 +9,10 @@ use zune_jpeg::zune_core::options::DecoderOptions;
 
 /// Strict, because the lenient mode paints what is missing of a truncated picture grey.
 pub(super) fn open(bytes: &[u8]) -> Result<Opened, PictureError> {
-    let corrupt = |error: zune_jpeg::errors::DecodeErrors| PictureError::Corrupt(error.to_string());
+    // Some of its errors end in a line break.
+    let corrupt = |error: zune_jpeg::errors::DecodeErrors| {
+        PictureError::Corrupt(error.to_string().trim_end().to_owned())
+    };
     let side = usize::from(u16::MAX);
     let options = DecoderOptions::default()
         .jpeg_set_out_colorspace(ColorSpace::RGB)
