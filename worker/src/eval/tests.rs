@@ -76,7 +76,7 @@ fn zero_shot_counts_of_three_shares_are_those_of_one() {
 
 #[test]
 fn retrieval_of_three_shares_is_that_of_one_to_the_last_bit() {
-    let set = wait(read_captioned(&format!("{}/test/", emoji()))).expect("a set");
+    let set = wait(read_captioned(&format!("{}test/", emoji()))).expect("a set");
     for vision in [VIT, RESNET] {
         let model = model(vision);
         let part = |share| wait(retrieval_part(&model, &set, share, QUIET)).expect("a part");
