@@ -10,6 +10,7 @@ use twinspan_data::Tokenizer;
 use twinspan_data::vectors::Space;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip::ModelWeights;
+use twinspan_model::params::Tower;
 use twinspan_model::towers::{BatchNorm, Clip, Weights};
 use twinspan_model::{Device, Tensor};
 use twinspan_types::Manifest;
@@ -130,7 +131,7 @@ impl EvalModel {
     /// Unit embeddings of pictures, u8 [n, H, W, 3] -> [n, e] row by row.
     #[must_use]
     pub fn embed_images(&self, pixels: &[u8]) -> Vec<f32> {
-        let weights = self.weights();
+        let weights = self.weights(Tower::Image);
         let picture = 3 * (self.image_size() as usize).pow(2);
         let groups = pixels.chunks(picture * MICRO_BATCH);
         groups
@@ -149,7 +150,7 @@ impl EvalModel {
     /// Unit embeddings of tokenised texts -> [n, e] row by row.
     #[must_use]
     pub fn embed_texts(&self, texts: &[Vec<u32>]) -> Vec<f32> {
-        let weights = self.weights();
+        let weights = self.weights(Tower::Text);
         let e = self.embed_dim();
         let mut embeddings = vec![0.0; texts.len() * e];
         for group in group_by_cut(texts, MICRO_BATCH, self.tokenizer.context_length()) {
@@ -165,8 +166,9 @@ impl EvalModel {
         embeddings
     }
 
-    fn weights(&self) -> Weights<'_> {
-        self.clip.weights(&self.params, &self.device)
+    /// One tower's tensors: both together would be as large as the model once more.
+    fn weights(&self, tower: Tower) -> Weights<'_> {
+        self.clip.tower_weights(tower, &self.params, &self.device)
     }
 }
 

@@ -25,7 +25,7 @@ use twinspan_types::config::ModelSection;
 
 use crate::config::{IMAGE_MEAN, IMAGE_STD, ModelConfig, VisionConfig};
 use crate::ops;
-use crate::params::{BufferTable, ParamTable};
+use crate::params::{BufferTable, ParamTable, Tower};
 
 /// Epsilon of every layer norm and batch norm.
 const EPSILON: f32 = 1e-5;
@@ -92,7 +92,21 @@ impl Clip {
     /// If `flat` has another length than the table.
     #[must_use]
     pub fn weights<'a>(&'a self, flat: &'a [f32], device: &Device) -> Weights<'a> {
-        Weights::new(&self.params, flat, device)
+        Weights::new(&self.params, flat, device, None)
+    }
+
+    /// As [`Self::weights`], of one tower alone: enough to embed with it, in less memory.
+    ///
+    /// # Panics
+    /// As [`Self::weights`].
+    #[must_use]
+    pub fn tower_weights<'a>(
+        &'a self,
+        tower: Tower,
+        flat: &'a [f32],
+        device: &Device,
+    ) -> Weights<'a> {
+        Weights::new(&self.params, flat, device, Some(tower))
     }
 
     /// Embeds pictures: `pixels` is `[batch, side, side, 3]`, red, green and blue of 0 to 255. With

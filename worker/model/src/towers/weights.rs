@@ -3,7 +3,7 @@
 use burn::tensor::{Device, Gradients, Tensor, TensorData};
 
 use super::TextForward;
-use crate::params::{ParamSpec, ParamTable};
+use crate::params::{ParamSpec, ParamTable, Tower};
 
 /// One parameter on the device.
 enum Leaf {
@@ -26,13 +26,22 @@ pub struct Weights<'a> {
 }
 
 impl<'a> Weights<'a> {
-    pub(super) fn new(table: &'a ParamTable, flat: &'a [f32], device: &Device) -> Self {
+    /// Of both towers, or of one alone.
+    pub(super) fn new(
+        table: &'a ParamTable,
+        flat: &'a [f32],
+        device: &Device,
+        only: Option<Tower>,
+    ) -> Self {
         assert_eq!(flat.len(), table.total(), "values of the flat buffer");
         let token_embedding = table.token_embedding().offset;
         let leaves = table
             .specs()
             .iter()
             .map(|spec| {
+                if only.is_some_and(|tower| tower != spec.tower) {
+                    return None;
+                }
                 let values = &flat[spec.range()];
                 let leaf = Leaves {
                     device,
