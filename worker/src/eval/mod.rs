@@ -2,8 +2,8 @@
 //! linear probe; labels of pictures, vectors, search.
 //!
 //! A set's samples may be shared out: the counts of zero-shot classification add up, and retrieval's
-//! queries are ranked wherever all embeddings are. A sample's embedding does not depend on what
-//! it is embedded with, so the sums are those of one reader.
+//! queries are ranked wherever all embeddings are. What a sample is embedded with changes no more of its
+//! embedding than rounding does, so the sums are those of one reader.
 
 mod classify;
 mod embed;
