@@ -2,8 +2,9 @@
 //! linear probe; labels of pictures, vectors, search.
 //!
 //! A set's samples may be shared out: the counts of zero-shot classification add up, and retrieval's
-//! queries are ranked wherever all embeddings are. What a sample is embedded with changes no more of its
-//! embedding than rounding does, so the sums are those of one reader.
+//! queries are ranked wherever all embeddings are. A set's samples are embedded in batches of one
+//! size, so that their embeddings do not depend on who else is in the batch, and the sums are those of
+//! one reader to the last bit.
 
 mod classify;
 mod embed;

@@ -131,34 +131,57 @@ impl EvalModel {
     /// Unit embeddings of pictures, u8 [n, H, W, 3] -> [n, e] row by row.
     #[must_use]
     pub fn embed_images(&self, pixels: &[u8]) -> Vec<f32> {
-        let weights = self.weights(Tower::Image);
-        let picture = 3 * (self.image_size() as usize).pow(2);
-        let groups = pixels.chunks(picture * MICRO_BATCH);
-        groups
-            .flat_map(|group| {
-                let norm = BatchNorm::Running(&self.buffers);
-                let batch = group.len() / picture;
-                to_vec(
-                    self.clip
-                        .embed_images(&weights, group, batch, norm, None)
-                        .embeddings,
-                )
-            })
-            .collect()
+        self.images(pixels, None)
+    }
+
+    /// As [`EvalModel::embed_images`], to the same bits whatever else is embedded with a picture: the
+    /// order in which a matrix product sums depends on the matrices' sizes, so all batches are of one
+    /// size.
+    #[must_use]
+    pub(super) fn embed_images_evenly(&self, pixels: &[u8]) -> Vec<f32> {
+        self.images(pixels, Some(MICRO_BATCH))
     }
 
     /// Unit embeddings of tokenised texts -> [n, e] row by row.
     #[must_use]
     pub fn embed_texts(&self, texts: &[Vec<u32>]) -> Vec<f32> {
+        self.texts(texts, None)
+    }
+
+    /// As [`EvalModel::embed_texts`], to the same bits whatever else is embedded with a text.
+    #[must_use]
+    pub(super) fn embed_texts_evenly(&self, texts: &[Vec<u32>]) -> Vec<f32> {
+        self.texts(texts, Some(MICRO_BATCH))
+    }
+
+    /// In batches that are filled up with blank pictures, where their size is given.
+    fn images(&self, pixels: &[u8], size: Option<usize>) -> Vec<f32> {
+        let weights = self.weights(Tower::Image);
+        let picture = 3 * (self.image_size() as usize).pow(2);
+        let mut embeddings = Vec::new();
+        for group in pixels.chunks(picture * MICRO_BATCH) {
+            let own = group.len() / picture;
+            let batch = size.unwrap_or(own);
+            let mut group = group.to_vec();
+            group.resize(picture * batch, 0);
+            let norm = BatchNorm::Running(&self.buffers);
+            let forward = self.clip.embed_images(&weights, &group, batch, norm, None);
+            let rows = to_vec(forward.embeddings);
+            embeddings.extend(&rows[..own * self.embed_dim()]);
+        }
+        embeddings
+    }
+
+    /// In batches that are filled up with blank texts, where their size is given.
+    fn texts(&self, texts: &[Vec<u32>], size: Option<usize>) -> Vec<f32> {
         let weights = self.weights(Tower::Text);
         let e = self.embed_dim();
         let mut embeddings = vec![0.0; texts.len() * e];
-        for group in group_by_cut(texts, MICRO_BATCH, self.tokenizer.context_length()) {
-            let rows = to_vec(
-                self.clip
-                    .embed_texts(&weights, &group.ids, group.length)
-                    .embeddings,
-            );
+        for mut group in group_by_cut(texts, MICRO_BATCH, self.tokenizer.context_length()) {
+            let batch = size.unwrap_or(group.rows.len());
+            group.ids.resize(batch * group.length, 0);
+            let forward = self.clip.embed_texts(&weights, &group.ids, group.length);
+            let rows = to_vec(forward.embeddings);
             for (row, embedding) in group.rows.iter().zip(rows.chunks(e)) {
                 embeddings[row * e..][..e].copy_from_slice(embedding);
             }

@@ -191,12 +191,12 @@ pub async fn retrieval_part(
             }
         }
         if tokens.len() >= BLOCK {
-            part.texts_me.extend(model.embed_texts(&tokens));
+            part.texts_me.extend(model.embed_texts_evenly(&tokens));
             tokens.clear();
         }
     };
     part.passed_over = embed_share(model, set, share, on_progress, each).await?;
-    part.texts_me.extend(model.embed_texts(&tokens));
+    part.texts_me.extend(model.embed_texts_evenly(&tokens));
     part.passed_over.append(&mut without_caption);
     part.passed_over.sort_unstable();
     Ok(part)

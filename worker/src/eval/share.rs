@@ -34,7 +34,7 @@ pub(super) async fn embed_share(
             None => {}
         }
         if ended || samples.len() == BLOCK {
-            each(&samples, &model.embed_images(&pixels));
+            each(&samples, &model.embed_images_evenly(&pixels));
             samples.clear();
             pixels.clear();
             let (done, total) = reader.progress();
