@@ -42,7 +42,7 @@ pub(super) async fn templates_if_present(
 
 /// What is wrong with a template that has no place for the class name.
 #[must_use]
-pub fn lacks_place(template: &str) -> Option<String> {
+fn lacks_place(template: &str) -> Option<String> {
     let hint = match template.contains("{}") {
         true => format!(": write {PLACE} in the place of {{}}"),
         false => String::new(),

@@ -10,7 +10,6 @@ mod share;
 
 pub use error::EvalError;
 pub(crate) use labels::class_below;
-pub use lines::lacks_place;
 pub(crate) use reader::LABEL;
 pub use reader::{EvalReader, EvalSample};
 pub use share::Share;
