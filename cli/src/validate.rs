@@ -59,6 +59,10 @@ fn check_first_weights(config: &RunConfig) -> Result<(), Failure> {
     let Some(url) = &config.model.init_from else {
         return Ok(());
     };
+    // A run that has a checkpoint goes on from there.
+    if let Ok(Some(_)) = block_on(twinspan_coordinator::latest_checkpoint(&config.url()))? {
+        return Ok(());
+    }
     let model = ModelConfig::from_json(&config.model.config.to_string(), "model.config");
     let model = model.map_err(bad_input)?;
     let fits = twinspan_worker::weights::check(url, &model);

@@ -60,6 +60,16 @@ pub enum WorkerError {
         /// The names that are looked for.
         names: String,
     },
+    /// Weights to begin with were trained under another activation.
+    #[error(
+        "{file} has quick_gelu: {quick_gelu} and the run's model has not; write quick_gelu: {quick_gelu} in the model's JSON"
+    )]
+    OtherActivation {
+        /// The weights' configuration.
+        file: String,
+        /// What it says.
+        quick_gelu: bool,
+    },
     /// There is no room for a copy of a remote file.
     #[error("{url} cannot be copied to {folder}: {source}; make room there, or set TMPDIR to a folder that has some", folder = folder.display())]
     Copy {

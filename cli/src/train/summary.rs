@@ -91,7 +91,7 @@ impl<'r> Summary<'r> {
             true => Ok(()),
             false => Err(failed(anyhow!(
                 "the weights of step {} were not measured on all sets (a warning of the run says \
-                 why); these commands do so:{missing}",
+                 why, or it had --no-eval); these commands do so:{missing}",
                 self.step
             ))),
         }

@@ -45,7 +45,7 @@ pub enum WeightsError {
         what: String,
     },
     /// The values of a tensor cannot be read.
-    #[error("{detail}; fetch it again")]
+    #[error("{detail}; fetch it again, or take another one")]
     Unreadable {
         /// The reader's words.
         detail: String,
@@ -115,7 +115,7 @@ pub fn parse_safetensors(bytes: &[u8]) -> Result<SafeTensors<'_>, WeightsError> 
 /// embeddings for pictures or texts of another size are resized, floats of any width accepted.
 ///
 /// # Errors
-/// All tensors that do not fit the model, at once, or the first that cannot be read.
+/// All tensors that do not fit the model, at once, or the first that cannot be read or is not finite.
 pub fn read_model(clip: &Clip, file: &dyn StateDict) -> Result<ModelWeights, WeightsError> {
     let wanted = wanted(clip);
     let matches = find(&[file], &wanted, name_of)?;

@@ -58,10 +58,14 @@ pub(super) fn accuracy(classes: &[ClassHits]) -> Option<Accuracy> {
     })
 }
 
-/// How many come before the right answer, from 0; equal scores stand in their order.
+/// How many come before the right answer, from 0; equal scores stand in their order. What is no
+/// number comes before as another's score, and last as the right one's.
 pub(crate) fn rank_of(scores: &[f32], right: usize) -> usize {
     let score = scores[right];
-    let before = |(i, other): (usize, &f32)| *other > score || (*other == score && i < right);
+    let before = |(i, other): (usize, &f32)| match other.partial_cmp(&score) {
+        Some(order) => order.is_gt() || (order.is_eq() && i < right),
+        None => i != right,
+    };
     scores
         .iter()
         .enumerate()
@@ -113,5 +117,12 @@ mod tests {
         );
         assert_eq!(sum[0], hit);
         assert_eq!(accuracy(&[ClassHits::default()]), None);
+    }
+
+    #[test]
+    fn what_is_no_number_is_never_a_hit() {
+        assert_eq!(rank_of(&[0.1, f32::NAN, 0.2], 1), 2);
+        assert_eq!(rank_of(&[f32::NAN, 0.1, f32::NAN], 1), 2);
+        assert_eq!(rank_of(&[f32::NAN; 3], 0), 2);
     }
 }

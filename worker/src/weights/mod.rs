@@ -120,13 +120,23 @@ fn open(name: &str, path: &Path) -> Result<Box<dyn StateDict>, WeightsError> {
     }
 }
 
-/// Checks before a run that its first weights are there; where they lie on this machine, that they
-/// fit its model as well.
+/// Checks before a run that its first weights are there, and that a configuration beside them is of
+/// the same formulas; where they lie on this machine, that they fit its model as well.
 ///
 /// # Errors
-/// As [`WeightsFile::find`] and [`WeightsFile::read`].
+/// As [`WeightsFile::find`] and [`WeightsFile::read`], or the configurations differ.
 pub fn check(url: &str, model: &ModelConfig) -> Result<(), WorkerError> {
     let found = WeightsFile::find(url)?;
+    if let Some(text) = found.storage.read_if_present(Manifest::MODEL_CONFIG_FILE)? {
+        let file = found.storage.url_of(Manifest::MODEL_CONFIG_FILE);
+        let theirs = ModelConfig::from_json(&String::from_utf8_lossy(&text), &file)?;
+        if theirs.quick_gelu != model.quick_gelu {
+            return Err(WorkerError::OtherActivation {
+                file,
+                quick_gelu: theirs.quick_gelu,
+            });
+        }
+    }
     let Some(path) = found.storage.local_path(&found.name) else {
         return Ok(());
     };

@@ -38,6 +38,12 @@ impl Experiment {
     pub fn prepare(args: &RobustnessArgs) -> Result<Self, Failure> {
         let mut config = validate::load(&args.config)?;
         if let Some(steps) = args.steps {
+            let warmup = config.optimizer.warmup;
+            if warmup >= steps.get() && warmup > 0 {
+                return Err(bad_input(anyhow!(
+                    "--steps {steps} leaves nothing after optimizer.warmup {warmup}; give more"
+                )));
+            }
             config.train.steps = Step(steps.get());
         }
         let folder = folder(args, &config)?;

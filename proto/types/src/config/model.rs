@@ -22,6 +22,14 @@ pub struct ModelSection {
     pub lock_text: Option<LockText>,
 }
 
+impl ModelSection {
+    /// Where the first weights come from, in words.
+    pub(super) fn first_weights(&self) -> String {
+        let random = || "random weights".to_owned();
+        self.init_from.clone().unwrap_or_else(random)
+    }
+}
+
 /// open_clip's `--lock-image`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LockImage {

@@ -239,8 +239,8 @@ impl RunConfig {
             ),
             (
                 "model.init_from",
-                format!("{:?}", self.model.init_from),
-                format!("{:?}", other.model.init_from),
+                self.model.first_weights(),
+                other.model.first_weights(),
             ),
             ("data.sources", sources(&self.data), sources(&other.data)),
             (

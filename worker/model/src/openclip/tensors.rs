@@ -196,6 +196,10 @@ pub(super) fn read(
             let detail = format!("{}: its bytes are not of {:?}", tensor.key, tensor.shape);
             return Err(WeightsError::Unreadable { detail });
         }
+        if !values.iter().all(|value| value.is_finite()) {
+            let detail = format!("{}: holds values that are not finite", tensor.key);
+            return Err(WeightsError::Unreadable { detail });
+        }
         targets[number].copy_from_slice(&values);
     }
     Ok(resized)

@@ -214,3 +214,16 @@ fn weights_of_half_width_and_of_another_picture_size_and_context_fit() {
         kept(&clip, &flat, name)
     );
 }
+
+#[test]
+fn weights_that_are_not_finite_are_refused_by_name() {
+    let clip = small_vit();
+    let mut flat = numbers(clip.params.total());
+    flat[clip.params.find("visual.proj").unwrap().offset + 1] = f32::NAN;
+    let bytes = write_model(&clip, &flat, &[], 0);
+    let error = read(&clip, &bytes).unwrap_err().to_string();
+    assert!(
+        error.starts_with("visual.proj: holds values that are not finite"),
+        "{error}"
+    );
+}
