@@ -73,12 +73,17 @@ fn a_run_begins_with_imported_weights_bit_for_bit_and_with_their_zero_shot_accur
         );
     }
     assert!(!workspace.dir.join("runs/other").exists());
-    workspace.write_run("none.yaml", &fine_tuning("nowhere/"));
+    let none = fine_tuning("nowhere/").replace("run: tuned", "run: none");
+    workspace.write_run("none.yaml", &none);
     let said = error(&workspace, &["validate", "none.yaml"]);
     assert!(
         said.contains("nowhere/ holds no weights; give a .safetensors"),
         "{said}"
     );
+
+    // A run that has begun needs them no more.
+    fs::remove_dir_all(theirs).expect("removed");
+    workspace.train(&["--no-eval"]);
 }
 
 #[test]
