@@ -77,7 +77,7 @@ fn a_run_begins_with_imported_weights_bit_for_bit_and_with_their_zero_shot_accur
     workspace.write_run("none.yaml", &none);
     let said = error(&workspace, &["validate", "none.yaml"]);
     assert!(
-        said.contains("nowhere/ holds no weights; give a .safetensors"),
+        said.contains("nowhere holds no weights; give a .safetensors"),
         "{said}"
     );
 

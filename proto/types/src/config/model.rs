@@ -85,7 +85,10 @@ fn section(mut section: Section<'_>, folder: &Folder<'_>) -> ModelSection {
     }
     let model = ModelSection {
         config,
-        init_from: section.string("init_from").map(|path| folder.url(&path)),
+        // Without a slash at its end: whether a folder is still there must not change its name.
+        init_from: section
+            .string("init_from")
+            .map(|path| folder.url(&path).trim_end_matches('/').to_owned()),
         lock_image: section.optional("lock_image").map(|mut lock| {
             let locked = LockImage {
                 unlocked_groups: lock.integer("unlocked_groups", 0),
