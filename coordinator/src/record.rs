@@ -28,12 +28,15 @@ pub struct Trained {
 pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
     let files = Directory::open(&Stores::default(), url)?;
     let records = log::replay(&files).await?;
-    let lines = segments::steps(&files, &records).await?;
-    let evaluations = segments::evaluations(&files, &records).await?;
+    let metrics = segments::metrics(&files, &records).await?;
     let skips = segments::skips(&files, &records, Step(u64::MAX)).await?;
-    let last = lines.iter().max_by_key(|line| line["step"].as_u64());
+    let last = metrics
+        .steps
+        .iter()
+        .max_by_key(|line| line["step"].as_u64());
     let step = last.and_then(|line| line["step"].as_u64());
-    let seconds = lines
+    let seconds = metrics
+        .steps
         .iter()
         .filter_map(|line| line["train/batch_time"].as_f64());
     let samples: BTreeSet<_> = skips.iter().map(|skip| (&skip.shard, &skip.key)).collect();
@@ -42,7 +45,11 @@ pub async fn trained(url: &str) -> Result<Trained, CoordinatorError> {
         loss: last.and_then(|line| line["train/loss"].as_f64()),
         seconds: seconds.sum(),
         skipped: samples.len() as u64,
-        evaluation: evaluations.into_iter().max_by_key(|one| one.step),
+        evaluation: metrics
+            .evaluations
+            .iter()
+            .max_by_key(|one| one.step)
+            .cloned(),
     })
 }
 
@@ -71,7 +78,7 @@ pub async fn read_run(url: &str) -> Result<(RunConfig, RunFiles), CoordinatorErr
         },
         samples_per_lane: config.samples_per_lane(),
         quarantines: quarantines(&records),
-        steps: segments::sample_hashes(&files, &records).await?,
+        steps: segments::metrics(&files, &records).await?.sample_hashes()?,
         skips: segments::skips(&files, &records, Step(u64::MAX)).await?,
         checkpoints,
     };

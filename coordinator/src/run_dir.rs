@@ -80,9 +80,9 @@ impl RunDir {
         recovered
             .kept
             .truncate(newest.map_or(0, |newest| newest + 1));
-        recovered.reported = crate::segments::reported(&files, &records).await?;
-        let evaluations = crate::segments::evaluations(&files, &records).await?;
-        let evaluated = evaluations.iter().map(|evaluation| evaluation.step).max();
+        let metrics = crate::segments::metrics(&files, &records).await?;
+        recovered.reported = metrics.reported()?;
+        let evaluated = metrics.evaluations.iter().map(|one| one.step).max();
         recovered.evaluated = evaluated.unwrap_or_default();
         recovered.skips = crate::segments::skips(&files, &records, recovered.reported).await?;
         let leftovers = leftovers(&files, &records).await?;

@@ -162,65 +162,72 @@ fn is_step(line: &Value) -> bool {
     line.get(SAMPLE_HASH).is_some()
 }
 
-/// The surviving lines of the metrics of committed steps.
-pub async fn steps(
+/// What survives of a run's metrics.
+pub struct Metrics {
+    /// The lines of committed steps.
+    pub steps: Vec<Value>,
+    /// Finished evaluations.
+    pub evaluations: Vec<Evaluation>,
+    /// Where they lie.
+    url: String,
+}
+
+/// Reads the surviving metrics.
+pub async fn metrics(
     files: &Directory,
     records: &[LogRecord],
-) -> Result<Vec<Value>, CoordinatorError> {
+) -> Result<Metrics, CoordinatorError> {
     let lines: Vec<Value> = surviving(files, records, "metrics").await?;
-    Ok(lines.into_iter().filter(is_step).collect())
+    let (steps, evaluations): (Vec<Value>, Vec<Value>) = lines.into_iter().partition(is_step);
+    let mut metrics = Metrics {
+        steps,
+        evaluations: Vec::new(),
+        url: files.url_of("metrics"),
+    };
+    let parsed: Option<_> = evaluations.iter().map(evaluation).collect();
+    metrics.evaluations = parsed.ok_or_else(|| {
+        metrics.corrupt("an evaluation's line holds no step or what is no number")
+    })?;
+    Ok(metrics)
 }
 
-/// The surviving evaluations.
-pub async fn evaluations(
-    files: &Directory,
-    records: &[LogRecord],
-) -> Result<Vec<Evaluation>, CoordinatorError> {
-    let lines: Vec<Value> = surviving(files, records, "metrics").await?;
-    let lines = lines.into_iter().filter(|line| !is_step(line));
-    let parsed = lines.map(|line| {
-        let step = Step(line["step"].as_u64()?);
-        let figures = line.as_object()?.iter();
-        let figures = figures.filter(|(name, _)| name.starts_with(EvalConfig::METRICS));
-        let metrics = figures.map(|(name, value)| Some((name.clone(), value.as_f64()?)));
-        let metrics = metrics.collect::<Option<_>>()?;
-        Some(Evaluation { step, metrics })
-    });
-    parsed
-        .collect::<Option<_>>()
-        .ok_or_else(|| CoordinatorError::Corrupt {
-            path: files.url_of("metrics"),
-            what: "an evaluation's line holds no step or what is no number".to_owned(),
-        })
+fn evaluation(line: &Value) -> Option<Evaluation> {
+    let step = Step(line["step"].as_u64()?);
+    let figures = line.as_object()?.iter();
+    let figures = figures.filter(|(name, _)| name.starts_with(EvalConfig::METRICS));
+    let metrics = figures.map(|(name, value)| Some((name.clone(), value.as_f64()?)));
+    let metrics = metrics.collect::<Option<_>>()?;
+    Some(Evaluation { step, metrics })
 }
 
-/// Each surviving line of the metrics: the step and the hash of its samples.
-pub async fn sample_hashes(
-    files: &Directory,
-    records: &[LogRecord],
-) -> Result<Vec<(Step, u64)>, CoordinatorError> {
-    let lines = steps(files, records).await?;
-    let parsed = lines.iter().map(|line| {
-        let hash = line[SAMPLE_HASH].as_str();
-        let hash = hash.and_then(|text| u64::from_str_radix(text, 16).ok());
-        Some((Step(line["step"].as_u64()?), hash?))
-    });
-    parsed
-        .collect::<Option<_>>()
-        .ok_or_else(|| CoordinatorError::Corrupt {
-            path: files.url_of("metrics"),
-            what: "a line holds no step or no sample_hash".to_owned(),
-        })
-}
+impl Metrics {
+    /// Each step and the hash of its samples.
+    pub fn sample_hashes(&self) -> Result<Vec<(Step, u64)>, CoordinatorError> {
+        let parsed = self.steps.iter().map(|line| {
+            let hash = line[SAMPLE_HASH].as_str();
+            let hash = hash.and_then(|text| u64::from_str_radix(text, 16).ok());
+            Some((Step(line["step"].as_u64()?), hash?))
+        });
+        let parsed: Option<_> = parsed.collect();
+        parsed.ok_or_else(|| self.corrupt("a line holds no step or no sample_hash"))
+    }
 
-/// The last step up to which the surviving metrics have no gap.
-pub async fn reported(files: &Directory, records: &[LogRecord]) -> Result<Step, CoordinatorError> {
-    let hashes = sample_hashes(files, records).await?;
-    let mut steps: Vec<u64> = hashes.into_iter().map(|(step, _)| step.0).collect();
-    steps.sort_unstable();
-    steps.dedup();
-    let without_gap = (1..).zip(steps).take_while(|(wanted, step)| wanted == step);
-    Ok(Step(without_gap.count() as u64))
+    /// The last step up to which there is no gap.
+    pub fn reported(&self) -> Result<Step, CoordinatorError> {
+        let hashes = self.sample_hashes()?;
+        let mut steps: Vec<u64> = hashes.into_iter().map(|(step, _)| step.0).collect();
+        steps.sort_unstable();
+        steps.dedup();
+        let without_gap = (1..).zip(steps).take_while(|(wanted, step)| wanted == step);
+        Ok(Step(without_gap.count() as u64))
+    }
+
+    fn corrupt(&self, what: &str) -> CoordinatorError {
+        CoordinatorError::Corrupt {
+            path: self.url.clone(),
+            what: what.to_owned(),
+        }
+    }
 }
 
 /// All lines of a directory's segments, each once, but those that a later generation made void: it

@@ -45,8 +45,6 @@ struct Pulls {
     gradient: Vec<f32>,
     /// `sum_i a_i . sum_j P_ij b_j`.
     along: f64,
-    /// `sum_ij P_ij`.
-    total: f64,
 }
 
 /// The global batch as one rank sees it after the all-gather.
@@ -103,17 +101,19 @@ impl ContrastiveBatch<'_> {
         let [n, _] = self.x_ne.dims();
         let factor = f64::from(self.scale) / (2.0 * n as f64);
         let device = self.x_ne.device();
-        let column = |sums: &[f32]| {
-            let data = TensorData::new(sums.to_vec(), [sums.len(), 1]);
-            Tensor::<2>::from_data(data, &device)
-        };
+        let tensor =
+            |sums: &[f32], shape: [usize; 2]| Tensor::<1>::from_data(sums, &device).reshape(shape);
         let side = |a_ne, b_ne, row_sums: &[f32], column_sums: &[f32]| {
-            let weights = |logits_rc: Tensor<2>, rows: &Range<usize>, columns: &Range<usize>| {
-                let row_sums_r1 = column(&row_sums[rows.clone()]);
-                let column_sums_1c = column(&column_sums[columns.clone()]).transpose();
-                (logits_rc.clone() - row_sums_r1).exp() + (logits_rc - column_sums_1c).exp()
-            };
-            self.pulls(a_ne, b_ne, -2.0, factor, weights)
+            self.pulls(a_ne, b_ne, -2.0, factor, |rows| {
+                let row_sums_r1 = tensor(&row_sums[rows.clone()], [rows.len(), 1]);
+                let of_columns = |columns: &Range<usize>| {
+                    tensor(&column_sums[columns.clone()], [1, columns.len()])
+                };
+                move |logits_rc: Tensor<2>, columns: &Range<usize>| {
+                    (logits_rc.clone() - row_sums_r1.clone()).exp()
+                        + (logits_rc - of_columns(columns)).exp()
+                }
+            })
         };
         let image = side(&self.x_ne, &self.y_ne, &all.image, &all.text);
         let text = side(&self.y_ne, &self.x_ne, &all.text, &all.image);
@@ -156,29 +156,28 @@ impl ContrastiveBatch<'_> {
         sums
     }
 
-    /// `sum_j P_ij b_j` of the own rows i, where P is `weights` of the logits, and `diagonal` is
-    /// added to it where i = j.
-    fn pulls(
+    /// `sum_j P_ij b_j` of the own rows i, where P is `weights` of some rows, of the logits and
+    /// their columns, and `diagonal` is added to it where i = j.
+    fn pulls<W: Fn(Tensor<2>, &Range<usize>) -> Tensor<2>>(
         &self,
         a_ne: &Tensor<2>,
         b_ne: &Tensor<2>,
         diagonal: f32,
         factor: f64,
-        weights: impl Fn(Tensor<2>, &Range<usize>, &Range<usize>) -> Tensor<2>,
+        weights: impl Fn(&Range<usize>) -> W,
     ) -> Pulls {
         let [n, e] = a_ne.dims();
         let mut pulls = Pulls {
             gradient: Vec::with_capacity(self.own.len() * e),
             along: 0.0,
-            total: f64::from(diagonal) * self.own.len() as f64,
         };
         for rows in blocks(self.own.clone(), self.tile) {
             let a_re = rows_of(a_ne, &rows);
+            let weights = weights(&rows);
             let mut pull_re = rows_of(b_ne, &rows).mul_scalar(diagonal);
             for columns in blocks(0..n, self.tile) {
                 let logits_rc = self.logits(&a_re, b_ne, &rows, &columns);
-                let p_rc = weights(logits_rc, &rows, &columns);
-                pulls.total += sum(p_rc.clone().sum_dim(1));
+                let p_rc = weights(logits_rc, &columns);
                 pull_re = pull_re + p_rc.matmul(rows_of(b_ne, &columns));
             }
             pulls.along += sum(dot_rows(a_re, pull_re.clone()));

@@ -2,9 +2,11 @@
 //! diagonal and -1 off it, `L = -1/N sum_ij log sigmoid(z_ij l_ij)`. It is the same path as the
 //! softmax loss without log-sum-exps: a row needs no other row's sums.
 
-use super::{ContrastiveBatch, LossGradients, blocks, rows_of, to_vec};
+use super::{ContrastiveBatch, LossGradients, blocks, rows_of, sum, to_vec};
 use burn::tensor::Tensor;
 use burn::tensor::activation::{relu, sigmoid};
+use std::cell::Cell;
+use std::ops::Range;
 
 impl ContrastiveBatch<'_> {
     /// What the rank's own image rows add to N times the loss, `[own]`, given the logit bias.
@@ -30,13 +32,23 @@ impl ContrastiveBatch<'_> {
     #[must_use]
     pub fn sigmoid_gradients(&self, bias: f32) -> LossGradients {
         let [n, _] = self.x_ne.dims();
-        let weights = |logits_rc: Tensor<2>, _: &_, _: &_| sigmoid(logits_rc + bias);
+        let weights = |logits_rc: Tensor<2>| sigmoid(logits_rc + bias);
         let factor = f64::from(self.scale) / n as f64;
-        let image = self.pulls(&self.x_ne, &self.y_ne, -1.0, factor, weights);
-        let text = self.pulls(&self.y_ne, &self.x_ne, -1.0, factor, weights);
+        // sum_ij P_ij of the own image rows, whose diagonal takes one a row.
+        let total = Cell::new(-(self.own.len() as f64));
+        let image = self.pulls(&self.x_ne, &self.y_ne, -1.0, factor, |_| {
+            |logits_rc, _: &Range<usize>| {
+                let p_rc = weights(logits_rc);
+                total.set(total.get() + sum(p_rc.clone().sum_dim(1)));
+                p_rc
+            }
+        });
+        let text = self.pulls(&self.y_ne, &self.x_ne, -1.0, factor, |_| {
+            |logits_rc, _: &Range<usize>| weights(logits_rc)
+        });
         LossGradients {
             logit_scale: (image.along * factor) as f32,
-            logit_bias: (image.total / n as f64) as f32,
+            logit_bias: (total.get() / n as f64) as f32,
             image: image.gradient,
             text: text.gradient,
         }
