@@ -1,9 +1,13 @@
 //! Parity: 1, 2, 3 and 4 ranks against a float64 reference written as plain loops, on real
 //! pictures and captions.
 
+#[path = "step_order.rs"]
+mod step_order;
+
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
+use step_order::order;
 use twinspan_collective::{
     AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld,
 };
@@ -14,10 +18,8 @@ use twinspan_model::towers::Clip;
 use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
 use twinspan_testkit::reference::{self, Params, Tensor};
 use twinspan_types::config::{LockImage, LockText};
-use twinspan_types::{Cursor, Directive, Index, LaneTable, Rank, RunConfig, Step, Term, WorldSize};
-use twinspan_worker::{
-    Exchange, LocalSamples, NotFinite, StepOrder, StepResult, Stepper, TrainState,
-};
+use twinspan_types::{Cursor, Index, LaneTable, Rank, RunConfig, Step, WorldSize};
+use twinspan_worker::{Exchange, LocalSamples, StepResult, Stepper, TrainState};
 
 const STEPS: u64 = 10;
 const WAIT: Duration = Duration::from_secs(60);
@@ -259,24 +261,6 @@ impl Case {
             (spec.name.clone(), tensor)
         });
         tensors.collect()
-    }
-}
-
-fn order() -> StepOrder {
-    let directive = Directive {
-        term: Term(1),
-        sequence: 0,
-        at_step: Step(u64::MAX),
-        checkpoint: None,
-        reform: false,
-        stop: false,
-    };
-    StepOrder {
-        directive,
-        state_hash: None,
-        changes_weights: true,
-        on_not_finite: NotFinite::Retry,
-        evaluation: Vec::new(),
     }
 }
 

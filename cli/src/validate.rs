@@ -63,20 +63,22 @@ fn check_first_weights(config: &RunConfig) -> Result<(), Failure> {
     if let Ok(Some(_)) = block_on(twinspan_coordinator::latest_checkpoint(&config.url()))? {
         return Ok(());
     }
-    let model = ModelConfig::from_json(&config.model.config.to_string(), "model.config");
-    let model = model.map_err(bad_input)?;
-    let fits = twinspan_worker::weights::check(url, &model);
+    let fits = twinspan_worker::weights::check(url, &model(config, "model.config")?);
     fits.context("model.init_from").map_err(bad_input)
 }
 
 /// The run file, then its model: every fault of either at once.
 pub fn load(file: &Path) -> Result<RunConfig, Failure> {
     let config = RunConfig::load(file).map_err(bad_input)?;
-    let name = format!("{}, model", file.display());
-    let model = ModelConfig::from_json(&config.model.config.to_string(), &name);
-    let locked = Clip::new(model.map_err(bad_input)?).lock(&config.model);
+    let model = model(&config, &format!("{}, model", file.display()))?;
+    let locked = Clip::new(model).lock(&config.model);
     locked.map_err(|fault| bad_input(anyhow!("{}: {fault}", file.display())))?;
     Ok(config)
+}
+
+/// A run's model; `name` is what its faults call it.
+pub fn model(config: &RunConfig, name: &str) -> Result<ModelConfig, Failure> {
+    ModelConfig::from_json(&config.model.config.to_string(), name).map_err(bad_input)
 }
 
 /// The run with another number of workers than its file names.

@@ -1,21 +1,23 @@
 //! One training step against open_clip's own: embeddings, loss, every gradient and the AdamW update
 //! of three toy models, by fixtures that `make_fixtures.py` wrote.
 
+#[path = "../step_order.rs"]
+mod step_order;
+
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
+use step_order::order;
 use twinspan_collective::ThreadWorld;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip::{self, ModelWeights};
 use twinspan_model::optim::{AdamW, Moments};
 use twinspan_model::towers::{BatchNorm, Clip};
 use twinspan_model::{Device, Tensor};
-use twinspan_types::{Cursor, Directive, RunConfig, Step, StreamId, Term, WorldSize};
-use twinspan_worker::{
-    Exchange, LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper, TrainState,
-};
+use twinspan_types::{Cursor, RunConfig, Step, StreamId, WorldSize};
+use twinspan_worker::{Exchange, LocalSamples, StepOutcome, StepResult, Stepper, TrainState};
 
 const FIXTURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -202,24 +204,6 @@ fn tensors(bytes: &[u8]) -> Tensors {
 fn values(rows: Tensor<2>) -> Vec<f64> {
     let values: Vec<f32> = rows.into_data().try_into_vec().expect("f32");
     values.into_iter().map(f64::from).collect()
-}
-
-fn order() -> StepOrder {
-    let directive = Directive {
-        term: Term(1),
-        sequence: 0,
-        at_step: Step(u64::MAX),
-        checkpoint: None,
-        reform: false,
-        stop: false,
-    };
-    StepOrder {
-        directive,
-        state_hash: None,
-        changes_weights: true,
-        on_not_finite: NotFinite::Retry,
-        evaluation: Vec::new(),
-    }
 }
 
 fn norm(values: &[f64]) -> f64 {

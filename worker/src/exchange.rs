@@ -23,6 +23,22 @@ pub struct TokenRows {
     pub width: usize,
 }
 
+/// The numbers that `source` has, `length` of them, on every rank; `own` are this rank's where it is
+/// the source.
+///
+/// # Errors
+/// When the collective fails.
+pub fn broadcast_numbers(
+    ring: &mut dyn Collective,
+    source: Rank,
+    length: usize,
+    own: Option<&[f32]>,
+) -> Result<Vec<f32>, CollectiveError> {
+    let mut numbers = own.map_or_else(|| vec![0.0; length], <[f32]>::to_vec);
+    ring.broadcast(source, bytemuck::cast_slice_mut(&mut numbers))?;
+    Ok(numbers)
+}
+
 impl Exchange {
     /// `rows[r]` is rank r's share of the global batch.
     #[must_use]

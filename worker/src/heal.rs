@@ -2,6 +2,7 @@
 //! data plane, or from a checkpoint.
 
 use crate::checkpoint::{fingerprint, restore};
+use crate::exchange::broadcast_numbers;
 use crate::storage::Storage;
 use crate::weights::import;
 use crate::{TrainState, WorkerError};
@@ -141,10 +142,8 @@ fn copy(
         evaluations,
     } = serde_json::from_slice(&headers[source.index()])
         .map_err(|error| WorkerError::UnreadableState(error.to_string()))?;
-    let mut numbers = |length: usize, own: Option<&Vec<f32>>| {
-        let mut numbers = own.cloned().unwrap_or_else(|| vec![0.0; length]);
-        ring.broadcast(source, bytemuck::cast_slice_mut(&mut numbers))?;
-        Ok::<_, WorkerError>(numbers)
+    let mut numbers = |length, own: Option<&Vec<f32>>| {
+        broadcast_numbers(ring, source, length, own.map(Vec::as_slice))
     };
     let params = clip.params.total();
     let healed = TrainState {

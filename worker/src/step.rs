@@ -7,7 +7,7 @@ use crate::{Exchange, TrainState, WorkerError};
 use std::time::{Duration, Instant};
 use twinspan_model::loss::{ContrastiveBatch, Duplicates, LossGradients};
 use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, learning_rate};
-use twinspan_model::params::Tower;
+use twinspan_model::params::{Tower, move_running};
 use twinspan_model::towers::{BatchNorm, Clip, ImageForward, PatchDraws, TextForward, Weights};
 use twinspan_model::{Device, Tensor, TensorData};
 use twinspan_session::{Session, Tally, Vote};
@@ -329,15 +329,10 @@ impl<'r> Stepper<'r> {
         let logit_scale = &mut params[self.clip.params.logit_scale()];
         *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
         if !self.clip.frozen_norms {
-            for (running, batch) in buffers.iter_mut().zip(batch_stats) {
-                *running += (batch - *running) * BATCH_NORM_MOMENTUM;
-            }
+            move_running(buffers, batch_stats);
         }
     }
 }
-
-/// The share of the newest batch in a running statistic (PyTorch's default).
-const BATCH_NORM_MOMENTUM: f32 = 0.1;
 
 /// The text tower's outputs, group by group.
 struct Texts {

@@ -1,7 +1,9 @@
 //! A shard's bytes by ranges: from an object store, or from memory.
 
 use crate::cache::{self, ShardCache};
+use crate::index;
 use crate::store::{self, Object, StoreError, Stores};
+use crate::tar::SampleReader;
 use bytes::Bytes;
 use object_store::ObjectStore;
 use object_store::path::Path;
@@ -76,6 +78,18 @@ impl StoredShard {
             block: Bytes::new(),
             cache: None,
         })
+    }
+
+    /// The samples of a shard that is read to its end, as a listing shows it.
+    ///
+    /// # Errors
+    /// As [`StoredShard::open`].
+    pub(crate) fn samples(
+        stores: &Stores,
+        object: &Object,
+    ) -> Result<SampleReader<Self>, StoreError> {
+        let shard = Self::open(stores, &index::entry(object, 0), object.bytes)?;
+        Ok(SampleReader::new(shard))
     }
 
     /// Reads whole blocks through a cache.

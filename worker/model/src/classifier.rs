@@ -11,11 +11,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::config::{ModelConfig, TextConfig};
 use crate::optim::{AdamW, Moments, clip_factor, global_norm};
-use crate::params::Init;
+use crate::params::{Init, move_running};
 use crate::towers::{BatchNorm, Clip, PatchDraws};
 
-/// The share of the newest batch in a running statistic (PyTorch's default).
-const BATCH_NORM_MOMENTUM: f32 = 0.1;
 /// Pictures that go through the tower at once outside training.
 const MICRO_BATCH: usize = 64;
 
@@ -238,9 +236,8 @@ impl Classifier {
             );
         }
         let groups = gradient.groups.max(1) as f32;
-        for (running, sum) in buffers.iter_mut().zip(&gradient.batch_stats) {
-            *running += (sum / groups - *running) * BATCH_NORM_MOMENTUM;
-        }
+        let mean = gradient.batch_stats.iter().map(|sum| sum / groups);
+        move_running(buffers, &mean.collect::<Vec<_>>());
         true
     }
 

@@ -11,7 +11,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-pub use buffers::{BufferTable, NormBuffers};
+pub use buffers::{BufferTable, NormBuffers, move_running};
 pub use init::Init;
 pub(crate) use plan::{Bottleneck, bottlenecks};
 

@@ -33,6 +33,7 @@ pub use retrieval::{
     RetrievalCounts, RetrievalPart, RetrievalReport, retrieval, retrieval_counts, retrieval_part,
 };
 pub use search::{Neighbor, SearchReport, search};
+pub(crate) use share::read_share;
 pub use zero_shot::{ZeroShotCounts, ZeroShotReport, zero_shot, zero_shot_counts};
 
 use twinspan_data::{EvalError, EvalSet, PassedOver};

@@ -5,6 +5,7 @@ use crate::checkpoint::sha256;
 use crate::grouping::group_by_cut;
 use crate::storage::Storage;
 use crate::weights::WeightsFile;
+use std::borrow::Cow;
 use std::sync::Arc;
 use twinspan_data::Tokenizer;
 use twinspan_data::vectors::Space;
@@ -12,7 +13,7 @@ use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip::ModelWeights;
 use twinspan_model::params::Tower;
 use twinspan_model::towers::{BatchNorm, Clip, Weights};
-use twinspan_model::{Device, Tensor};
+use twinspan_model::{Device, Tensor, TensorData};
 use twinspan_types::Manifest;
 
 /// Pictures or texts that go through a tower at once.
@@ -162,10 +163,13 @@ impl EvalModel {
         for group in pixels.chunks(picture * MICRO_BATCH) {
             let own = group.len() / picture;
             let batch = size.unwrap_or(own);
-            let mut group = group.to_vec();
-            group.resize(picture * batch, 0);
+            // Only a set's last batch is short.
+            let filled = match own < batch {
+                true => Cow::Owned([group, &vec![0; picture * (batch - own)]].concat()),
+                false => Cow::Borrowed(group),
+            };
             let norm = BatchNorm::Running(&self.buffers);
-            let forward = self.clip.embed_images(&weights, &group, batch, norm, None);
+            let forward = self.clip.embed_images(&weights, &filled, batch, norm, None);
             let rows = to_vec(forward.embeddings);
             embeddings.extend(&rows[..own * self.embed_dim()]);
         }
@@ -198,11 +202,14 @@ impl EvalModel {
 /// `a [n, e] b^T [e, m]` -> [n, m] row by row.
 pub(super) fn similarities(a: &[f32], b: &[f32], e: usize) -> Vec<f32> {
     let device = Device::flex();
-    let matrix = |rows: &[f32]| {
-        let data = twinspan_model::TensorData::new(rows.to_vec(), [rows.len() / e, e]);
-        Tensor::<2>::from_data(data, &device)
-    };
-    to_vec(matrix(a).matmul(matrix(b).transpose()))
+    let (a_ne, b_me) = (matrix(a, e, &device), matrix(b, e, &device));
+    to_vec(a_ne.matmul(b_me.transpose()))
+}
+
+/// Rows of `width` as [n, width].
+pub(super) fn matrix(rows: &[f32], width: usize, device: &Device) -> Tensor<2> {
+    let data = TensorData::new(rows.to_vec(), [rows.len() / width, width]);
+    Tensor::from_data(data, device)
 }
 
 pub(super) fn to_vec(t: Tensor<2>) -> Vec<f32> {

@@ -20,7 +20,24 @@ pub(super) async fn embed_share(
     on_progress: OnProgress<'_>,
     mut each: impl FnMut(&[EvalSample], &[f32]),
 ) -> Result<Vec<PassedOver>, EvalError> {
-    let mut reader = set.reader(model.image_size(), share);
+    let embedded = |samples: &[EvalSample], pixels: &[u8]| {
+        each(samples, &model.embed_images_evenly(pixels));
+    };
+    read_share(set, model.image_size(), share, on_progress, embedded).await
+}
+
+/// As [`embed_share`], with the pictures' pixels [b, H, W, 3] themselves.
+///
+/// # Errors
+/// When the set cannot be read.
+pub(crate) async fn read_share(
+    set: &EvalSet,
+    image_size: u32,
+    share: Share,
+    on_progress: OnProgress<'_>,
+    mut each: impl FnMut(&[EvalSample], &[u8]),
+) -> Result<Vec<PassedOver>, EvalError> {
+    let mut reader = set.reader(image_size, share);
     let (mut samples, mut pixels, mut passed_over) = (Vec::new(), Vec::new(), Vec::new());
     loop {
         let sample = reader.next().await?;
@@ -34,7 +51,7 @@ pub(super) async fn embed_share(
             None => {}
         }
         if ended || samples.len() == BLOCK {
-            each(&samples, &model.embed_images_evenly(&pixels));
+            each(&samples, &pixels);
             samples.clear();
             pixels.clear();
             let (done, total) = reader.progress();

@@ -2,6 +2,7 @@
 //! anew, with another world's shares.
 
 use crate::eval::EvalModel;
+use crate::exchange::broadcast_numbers;
 use crate::train::Run;
 use crate::{TrainState, WorkerError};
 use std::fmt;
@@ -85,11 +86,7 @@ pub fn agree(
         return Ok(());
     }
     let own = state.unfinished.take().filter(|_| is_source);
-    let mut numbers = |length: usize, own: Option<&[f32]>| {
-        let mut numbers = own.map_or_else(|| vec![0.0; length], <[f32]>::to_vec);
-        ring.broadcast(source, bytemuck::cast_slice_mut(&mut numbers))?;
-        Ok::<_, WorkerError>(numbers)
-    };
+    let mut numbers = |length, own| broadcast_numbers(ring, source, length, own);
     let model = own.as_ref().map(|own| own.model.numbers());
     let params = numbers(run.clip.params.total(), model.map(|(params, _)| params))?;
     let buffers = numbers(run.clip.buffers.total(), model.map(|(_, buffers)| buffers))?;

@@ -2,7 +2,7 @@
 //! same batches with the same crops, the same update, schedule and number of steps.
 
 use super::{Accuracy, RobustnessError};
-use crate::eval::rank_of;
+use crate::eval::{rank_of, read_share};
 use crate::storage::OUTAGE;
 use rayon::{ThreadPool, ThreadPoolBuilder};
 use std::sync::Arc;
@@ -12,7 +12,8 @@ use tokio::sync::watch;
 use twinspan_data::holdout::Labels;
 use twinspan_data::index::OnProgress;
 use twinspan_data::{
-    EvalSet, Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Share, Tokenizer,
+    EvalSample, EvalSet, Loader, LoaderConfig, LoaderError, LocalBatch, Order, SampleKey, Share,
+    Tokenizer,
 };
 use twinspan_model::classifier::{
     Classifier, ClassifierGradient, ClassifierState, Grouping, Labelled,
@@ -24,8 +25,6 @@ use twinspan_types::{Cursor, Index, LaneId, RunConfig, Step};
 
 /// Longest wait for pictures before a look whether to stop.
 const LISTEN_EVERY: Duration = Duration::from_millis(100);
-/// Pictures that are classified at once.
-const BLOCK: usize = 512;
 
 /// What the classifier is trained on, and how.
 #[derive(Debug, Clone, Copy)]
@@ -212,31 +211,20 @@ impl TrainedClassifier {
     /// # Errors
     /// When the set cannot be read.
     pub async fn accuracy(&self, set: &EvalSet) -> Result<Accuracy, RobustnessError> {
-        let mut reader = set.reader(self.classifier.image_size(), Share::WHOLE);
-        let (mut pixels, mut labels) = (Vec::new(), Vec::new());
         let (mut correct, mut pictures) = (0, 0);
-        loop {
-            let sample = reader.next().await?;
-            let ended = sample.is_none();
-            // The CLIP model is measured on the same set, and says what was passed over.
-            if let Some(Ok(sample)) = sample {
-                pixels.extend_from_slice(&sample.pixels);
-                labels.push(sample.label);
-            }
-            if ended || labels.len() == BLOCK {
-                pictures += labels.len();
-                correct += self.hits(&pixels, &labels);
-                pixels.clear();
-                labels.clear();
-            }
-            if ended {
-                return Ok(Accuracy::new(correct, pictures));
-            }
-        }
+        let each = |samples: &[EvalSample], pixels: &[u8]| {
+            pictures += samples.len();
+            correct += self.hits(pixels, samples);
+        };
+        let image_size = self.classifier.image_size();
+        // The CLIP model is measured on the same set, and says what was passed over.
+        read_share(set, image_size, Share::WHOLE, &|_, _| {}, each).await?;
+        Ok(Accuracy::new(correct, pictures))
     }
 
-    fn hits(&self, pixels: &[u8], labels: &[Option<usize>]) -> usize {
+    fn hits(&self, pixels: &[u8], samples: &[EvalSample]) -> usize {
         let scores = self.classifier.scores(&self.state, pixels);
+        let labels = samples.iter().map(|sample| sample.label);
         let rows = scores.chunks(self.classifier.classes()).zip(labels);
         let hits = rows.filter(|(row, label)| label.is_some_and(|label| rank_of(row, label) == 0));
         hits.count()

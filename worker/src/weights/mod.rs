@@ -103,9 +103,17 @@ impl WeightsFile {
     /// It is of no known format, holds code, is damaged, or does not fit the model: all tensors
     /// that do not, at once.
     pub fn read(&self, file: &LocalFile, clip: &Clip) -> Result<ModelWeights, WorkerError> {
-        let weights =
-            open(&self.name, file.path()).and_then(|open| read_model(clip, open.as_ref()));
-        weights.map_err(|source| WorkerError::Weights {
+        self.opened(file.path(), |open| read_model(clip, open))
+    }
+
+    /// What a reader makes of the file, which lies at `path`.
+    fn opened<T>(
+        &self,
+        path: &Path,
+        read: impl FnOnce(&dyn StateDict) -> Result<T, WeightsError>,
+    ) -> Result<T, WorkerError> {
+        let made = open(&self.name, path).and_then(|open| read(open.as_ref()));
+        made.map_err(|source| WorkerError::Weights {
             url: self.url(),
             source,
         })
@@ -141,11 +149,7 @@ pub fn check(url: &str, model: &ModelConfig) -> Result<(), WorkerError> {
         return Ok(());
     };
     let clip = Clip::new(model.clone());
-    let fits = open(&found.name, &path).and_then(|open| check_model(&clip, open.as_ref()));
-    fits.map_err(|source| WorkerError::Weights {
-        url: found.url(),
-        source,
-    })
+    found.opened(&path, |open| check_model(&clip, open))
 }
 
 /// The weights at `url` for a model whose training begins with them; says what was resized.

@@ -49,8 +49,7 @@ impl Experiment {
         let folder = folder(args, &config)?;
         let name = args.config.display().to_string();
         check_model(&config, &name)?;
-        let model = ModelConfig::from_json(&config.model.config.to_string(), &name);
-        let model = model.map_err(bad_input)?;
+        let model = validate::model(&config, &name)?;
         // Its own evaluation plays no part.
         config.eval = EvalConfig::default();
         let index = validate::check(config.clone())?.index;

@@ -104,3 +104,16 @@ fn why(passed_over: usize, first: Option<&PassedOver>) -> String {
         None => String::new(),
     }
 }
+
+impl EvalError {
+    /// Of a shard that cannot be read on.
+    pub(crate) fn of_shard(url: &str, error: TarError) -> Self {
+        match error {
+            TarError::Store(error) => error.into(),
+            source => Self::BadShard {
+                url: url.to_owned(),
+                source,
+            },
+        }
+    }
+}

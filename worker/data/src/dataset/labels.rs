@@ -2,9 +2,8 @@
 
 use super::reader::{LABEL, Labels, label_of};
 use super::{EvalError, EvalSet, Samples};
-use crate::index;
 use crate::shard::StoredShard;
-use crate::tar::{SampleReader, TarError};
+use crate::tar::Sample;
 
 impl EvalSet {
     /// Key and label of every sample that has one; no picture is read. The key of a picture in a
@@ -26,25 +25,10 @@ impl EvalSet {
         };
         let mut labels = Vec::new();
         for object in shards {
-            let shard = StoredShard::open(&self.stores, &index::entry(object, 0), object.bytes)?;
-            let mut reader = SampleReader::new(shard);
-            let url = &object.url;
-            loop {
-                let sample = match reader.next(|extension| extension == LABEL).await {
-                    Ok(Some(sample)) => sample,
-                    Ok(None) => break,
-                    Err(TarError::Store(error)) => return Err(error.into()),
-                    Err(source) => {
-                        let url = url.clone();
-                        return Err(EvalError::BadShard { url, source });
-                    }
-                };
-                let text = sample.member(&[LABEL]).map(|body| text(body));
-                let label = label_of(text, self.labels).map_err(|reason| EvalError::BadLabel {
-                    url: url.clone(),
-                    key: sample.key.clone(),
-                    reason,
-                })?;
+            let mut reader = StoredShard::samples(&self.stores, object)?;
+            let bad = |error| EvalError::of_shard(&object.url, error);
+            while let Some(sample) = reader.next(|ext| ext == LABEL).await.map_err(bad)? {
+                let label = label_of(&sample, self.labels, &object.url)?;
                 labels.extend(label.map(|label| (sample.key, label)));
             }
         }
@@ -52,12 +36,15 @@ impl EvalSet {
     }
 }
 
-/// The class in a `.cls` member, which must be one of so many.
-pub(crate) fn class_below(body: &[u8], classes: usize) -> Result<usize, String> {
-    let label = label_of(Some(text(body)), Labels::Below(classes))?;
-    label.ok_or_else(|| "it has no label".to_owned())
-}
-
-fn text(body: &[u8]) -> String {
-    String::from_utf8_lossy(body).trim().to_owned()
+/// The class in a training sample's `.cls` member, which must be one of so many; none where it has
+/// no such member.
+pub(crate) fn class_below(
+    sample: &Sample,
+    classes: usize,
+    url: &str,
+) -> Result<Option<usize>, EvalError> {
+    match sample.member(&[LABEL]) {
+        None => Ok(None),
+        Some(_) => label_of(sample, Labels::Below(classes), url),
+    }
 }

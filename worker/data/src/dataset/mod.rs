@@ -26,9 +26,12 @@ pub const PLACE: &str = "{c}";
 /// The prompt template of a folder of classes that brings none.
 const DEFAULT_TEMPLATE: &str = "a photo of a {c}";
 /// Names the classes of a set, at its root.
-const CLASS_NAMES: &str = "classnames.txt";
+pub(crate) const CLASS_NAMES: &str = "classnames.txt";
 /// Holds the prompt templates of a set, at its root.
-const TEMPLATES: &str = "zeroshot_classification_templates.txt";
+pub(crate) const TEMPLATES: &str = "zeroshot_classification_templates.txt";
+
+/// Counts the shards of a set below its `test/`.
+pub(crate) const SHARD_COUNT: &str = "test/nshards.txt";
 
 /// An evaluation set, found but not read.
 #[derive(Debug, Clone)]
@@ -248,7 +251,7 @@ impl EvalSet {
 
 /// Whether the set has shards where CLIP_benchmark's layout keeps them.
 async fn has_test_shards(stores: &Stores, root: &str) -> Result<bool, EvalError> {
-    let count_url = format!("{root}/test/nshards.txt");
+    let count_url = format!("{root}/{SHARD_COUNT}");
     if stores.read_if_present(&count_url).await?.is_some() {
         return Ok(true);
     }
@@ -258,7 +261,7 @@ async fn has_test_shards(stores: &Stores, root: &str) -> Result<bool, EvalError>
 
 /// `test/0.tar` and so on where `test/nshards.txt` counts them, else all that lie there.
 async fn test_shards(stores: &Stores, root: &str) -> Result<Vec<Object>, EvalError> {
-    let count_url = format!("{root}/test/nshards.txt");
+    let count_url = format!("{root}/{SHARD_COUNT}");
     let Some(bytes) = stores.read_if_present(&count_url).await? else {
         return Ok(index::shards_below(stores, &format!("{root}/test/")).await?);
     };

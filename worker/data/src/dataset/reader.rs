@@ -4,12 +4,11 @@ use super::captions::{CAPTION_LIST, captions};
 use super::folder::ClassFile;
 use super::{EvalError, Share};
 use crate::image::Transformer;
-use crate::index;
 use crate::loader::{CAPTION, PICTURES};
 use crate::pictures::PassedOver;
 use crate::shard::StoredShard;
 use crate::store::{Object, Stores};
-use crate::tar::{Sample, SampleReader, TarError};
+use crate::tar::{Sample, SampleReader};
 use std::collections::VecDeque;
 
 /// Extension of class labels.
@@ -144,20 +143,13 @@ impl EvalReader {
                 },
             };
             let mine = self.share.holds(self.number);
-            match shard
+            let sample = shard
                 .reader
                 .next(|extension| mine && wanted(extension))
-                .await
-            {
-                Ok(None) => continue,
-                Err(TarError::Store(error)) => return Err(error.into()),
-                Err(source) => {
-                    return Err(EvalError::BadShard {
-                        url: shard.url,
-                        source,
-                    });
-                }
-                Ok(Some(sample)) => {
+                .await;
+            match sample.map_err(|error| EvalError::of_shard(&shard.url, error))? {
+                None => continue,
+                Some(sample) => {
                     let decoded = match mine {
                         true => Some(self.decode(&shard.url, sample)?),
                         false => None,
@@ -207,13 +199,7 @@ impl EvalReader {
         url: &str,
         sample: Sample,
     ) -> Result<Result<EvalSample, PassedOver>, EvalError> {
-        let label = sample.member(&[LABEL]);
-        let label = label.map(|bytes| String::from_utf8_lossy(bytes).trim().to_owned());
-        let label = label_of(label, self.labels).map_err(|reason| EvalError::BadLabel {
-            url: url.to_owned(),
-            key: sample.key.clone(),
-            reason,
-        })?;
+        let label = label_of(&sample, self.labels, url)?;
         let pixels = match sample.member(&PICTURES) {
             None => Err("it has no picture".to_owned()),
             Some(bytes) => square(&mut self.transformer, bytes),
@@ -231,11 +217,10 @@ impl EvalReader {
 
 impl Open {
     fn new(stores: &Stores, object: Object) -> Result<Self, EvalError> {
-        let shard = StoredShard::open(stores, &index::entry(&object, 0), object.bytes)?;
         Ok(Self {
+            reader: StoredShard::samples(stores, &object)?,
             url: object.url,
             bytes: object.bytes,
-            reader: SampleReader::new(shard),
         })
     }
 }
@@ -258,7 +243,22 @@ fn with_pixels(
     }
 }
 
-pub(super) fn label_of(label: Option<String>, labels: Labels) -> Result<Option<usize>, String> {
+/// The class in a sample's `.cls` member, which the set's labels must allow.
+pub(super) fn label_of(
+    sample: &Sample,
+    labels: Labels,
+    url: &str,
+) -> Result<Option<usize>, EvalError> {
+    let label = sample.member(&[LABEL]);
+    let label = label.map(|body| String::from_utf8_lossy(body).trim().to_owned());
+    allowed(label, labels).map_err(|reason| EvalError::BadLabel {
+        url: url.to_owned(),
+        key: sample.key.clone(),
+        reason,
+    })
+}
+
+fn allowed(label: Option<String>, labels: Labels) -> Result<Option<usize>, String> {
     let class = label.as_ref().and_then(|label| label.parse().ok());
     match (class, labels, label) {
         (class, Labels::Optional, _) => Ok(class),

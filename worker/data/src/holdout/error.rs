@@ -3,7 +3,6 @@
 use crate::dataset::EvalError;
 use crate::index::IndexBuildError;
 use crate::store::StoreError;
-use crate::tar::TarError;
 
 /// Why labelled pictures cannot be split.
 #[derive(Debug, thiserror::Error)]
@@ -58,14 +57,6 @@ pub enum HoldOutError {
         /// The set.
         url: String,
     },
-    /// A shard that cannot be read to its end.
-    #[error("the shard {url} cannot be read: {source}: fetch it again")]
-    BadShard {
-        /// The shard.
-        url: String,
-        /// What is wrong.
-        source: TarError,
-    },
     /// A shard that cannot be made.
     #[error("{file} cannot be made: {source}")]
     Archive {
@@ -74,9 +65,9 @@ pub enum HoldOutError {
         /// The archiver's words.
         source: std::io::Error,
     },
-    /// The test set is not what it should be.
+    /// The test set or a shard is not what it should be.
     #[error(transparent)]
-    TestSet(#[from] EvalError),
+    Set(#[from] EvalError),
     /// The store failed.
     #[error(transparent)]
     Store(#[from] StoreError),
@@ -88,7 +79,7 @@ impl HoldOutError {
     pub fn is_bad_input(&self) -> bool {
         match self {
             Self::Store(error)
-            | Self::TestSet(
+            | Self::Set(
                 EvalError::Store(error) | EvalError::Shards(IndexBuildError::Store(error)),
             ) => error.is_bad_input(),
             Self::Archive { .. } => false,

@@ -5,7 +5,7 @@ use crate::dataset::{EvalError, EvalSet, LABEL, class_below};
 use crate::index;
 use crate::shard::StoredShard;
 use crate::store::{Object, Stores};
-use crate::tar::{Sample, SampleReader, TarError};
+use crate::tar::Sample;
 use std::collections::{BTreeMap, HashMap};
 use twinspan_types::Index;
 
@@ -76,8 +76,9 @@ pub async fn read_labels(index: &Index, set: &EvalSet) -> Result<Labels, HoldOut
     let mut without: Option<(Sample, String, String)> = None;
     let mut count = 0;
     for object in index.shards.iter().map(index::object) {
-        let mut reader = open(&stores, &object)?;
-        while let Some(sample) = next(&mut reader, &object, |ext| ext == LABEL).await? {
+        let mut reader = StoredShard::samples(&stores, &object)?;
+        let bad = |error| EvalError::of_shard(&object.url, error);
+        while let Some(sample) = reader.next(|ext| ext == LABEL).await.map_err(bad)? {
             match label(&sample, &object, classes, &endings)? {
                 Ok(label) => labels.insert(sample.key, label)?,
                 Err(reason) => {
@@ -112,12 +113,7 @@ fn label(
     classes: usize,
     endings: &BTreeMap<String, Option<usize>>,
 ) -> Result<Result<usize, String>, HoldOutError> {
-    if let Some(body) = sample.member(&[LABEL]) {
-        let label = class_below(body, classes).map_err(|reason| EvalError::BadLabel {
-            url: shard.url.clone(),
-            key: sample.key.clone(),
-            reason,
-        })?;
+    if let Some(label) = class_below(sample, classes, &shard.url)? {
         return Ok(Ok(label));
     }
     let Some(ending) = ending(&sample.key) else {
@@ -155,26 +151,4 @@ async fn endings(set: &EvalSet) -> Result<BTreeMap<String, Option<usize>>, HoldO
         }
     }
     Ok(endings)
-}
-
-pub(super) fn open(
-    stores: &Stores,
-    object: &Object,
-) -> Result<SampleReader<StoredShard>, HoldOutError> {
-    let shard = StoredShard::open(stores, &index::entry(object, 0), object.bytes)?;
-    Ok(SampleReader::new(shard))
-}
-
-pub(super) async fn next(
-    reader: &mut SampleReader<StoredShard>,
-    object: &Object,
-    wanted: impl Fn(&str) -> bool + Send,
-) -> Result<Option<Sample>, HoldOutError> {
-    reader.next(wanted).await.map_err(|error| match error {
-        TarError::Store(error) => error.into(),
-        source => HoldOutError::BadShard {
-            url: object.url.clone(),
-            source,
-        },
-    })
 }

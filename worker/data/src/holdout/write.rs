@@ -1,10 +1,11 @@
 //! Both parts as shards of their own.
 
-use super::labels::{Labels, next, open};
+use super::labels::Labels;
 use super::{HoldOutError, is_held_out};
-use crate::dataset::{EvalSet, LABEL};
+use crate::dataset::{CLASS_NAMES, EvalError, EvalSet, LABEL, SHARD_COUNT, TEMPLATES};
 use crate::index::{self, OnProgress};
 use crate::pack::{Archive, SIZES};
+use crate::shard::StoredShard;
 use crate::store::{Directory, Stores};
 use crate::tar::Sample;
 use bytes::Bytes;
@@ -38,8 +39,9 @@ pub async fn write_split(
         let mut held_in = Shards::new(out, format!("{HELD_IN}/{}", source.0), 5);
         for number in index.shards_of(source) {
             let object = index::object(&index.shards[number as usize]);
-            let mut reader = open(&stores, &object)?;
-            while let Some(sample) = next(&mut reader, &object, |_| true).await? {
+            let mut reader = StoredShard::samples(&stores, &object)?;
+            let bad = |error| EvalError::of_shard(&object.url, error);
+            while let Some(sample) = reader.next(|_| true).await.map_err(bad)? {
                 match is_held_out(&sample.key) {
                     true => held_out.add(labelled(sample, labels)).await?,
                     false => held_in.add(sample).await?,
@@ -55,12 +57,9 @@ pub async fn write_split(
     }
     held_out.finish().await?;
     let files = [
-        ("test/nshards.txt", held_out.sizes.len().to_string()),
-        ("classnames.txt", set.classes.join("\n")),
-        (
-            "zeroshot_classification_templates.txt",
-            set.templates.join("\n"),
-        ),
+        (SHARD_COUNT, held_out.sizes.len().to_string()),
+        (CLASS_NAMES, set.classes.join("\n")),
+        (TEMPLATES, set.templates.join("\n")),
     ];
     for (file, text) in files {
         let file = format!("{HELD_OUT}/{file}");

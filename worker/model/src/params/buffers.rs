@@ -36,6 +36,16 @@ pub struct BufferTable {
     norms: Vec<NormBuffers>,
 }
 
+/// The share of the newest batch in a running statistic (PyTorch's default).
+const MOMENTUM: f32 = 0.1;
+
+/// Moves running statistics towards those of a batch, both in the layout of a [`BufferTable`].
+pub fn move_running(running: &mut [f32], batch: &[f32]) {
+    for (running, batch) in running.iter_mut().zip(batch) {
+        *running += (batch - *running) * MOMENTUM;
+    }
+}
+
 impl BufferTable {
     /// The table of a model.
     #[must_use]

@@ -1,8 +1,8 @@
 //! Multinomial logistic regression with an L2 penalty: scikit-learn's `LogisticRegression`.
 
 use super::lbfgs::{self, Stop};
-use crate::eval::model::to_vec;
-use twinspan_model::{Device, Tensor, TensorData};
+use crate::eval::model::{matrix, to_vec};
+use twinspan_model::{Device, Tensor};
 
 /// Rows that are scored at once.
 const BLOCK: usize = 4096;
@@ -136,9 +136,4 @@ fn residuals(
 fn slopes(weights: &[f64], e: usize) -> Vec<f32> {
     let of_classes = weights.chunks(e + 1).flat_map(|weights| &weights[..e]);
     of_classes.map(|weight| *weight as f32).collect()
-}
-
-fn matrix(rows: &[f32], width: usize, device: &Device) -> Tensor<2> {
-    let data = TensorData::new(rows.to_vec(), [rows.len() / width, width]);
-    Tensor::from_data(data, device)
 }
