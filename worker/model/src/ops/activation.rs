@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Output, Slot, Values, block_rows, map_blocks, record};
 use super::simd::{exp, mul_add, multiversion, normal};
 
@@ -27,24 +28,35 @@ pub fn quick_gelu(x: Tensor<2>) -> Tensor<2> {
     ))
 }
 
+/// Which of them.
 #[derive(Clone, Copy, Debug)]
-enum Kind {
+pub(super) enum Kind {
     Gelu,
     QuickGelu,
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait Activation: Backend {
-    fn fused_activation(x: FloatTensor<Self>, kind: Kind) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait Activation: Backend {
+    #[fusion(default)]
+    fn fused_activation(x: FloatTensor<Self>, kind: Kind) -> FloatTensor<Self> {
+        composed::activation::<Self>(x, kind)
+    }
 }
 
-trait ActivationBackward: Activation {
+pub(super) trait ActivationBackward: Activation {
     /// The gradient of x, given the output's.
     fn activation_backward(
         x: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         kind: Kind,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        composed::activation_backward::<Self>(x, grad, kind)
+    }
 }
 
 impl Activation for Flex {

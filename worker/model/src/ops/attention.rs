@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Output, Values, map_blocks, record};
 use super::product::{Matrix, product, product_over};
 use super::simd::{LANES, dot, exp, fold, multiversion};
@@ -30,19 +31,29 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     ))
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait Attention: Backend {
-    fn fused_attention(qkv: FloatTensor<Self>, heads: usize, causal: bool) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait Attention: Backend {
+    #[fusion(default)]
+    fn fused_attention(qkv: FloatTensor<Self>, heads: usize, causal: bool) -> FloatTensor<Self> {
+        composed::attention::<Self>(qkv, heads, causal)
+    }
 }
 
-trait AttentionBackward: Attention {
+pub(super) trait AttentionBackward: Attention {
     /// The gradient of qkv, given the output's.
     fn attention_backward(
         qkv: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         heads: usize,
         causal: bool,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        composed::attention_backward::<Self>(qkv, grad, heads, causal)
+    }
 }
 
 /// The sizes of one sample.

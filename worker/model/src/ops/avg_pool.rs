@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Values, map_blocks, record, tensor};
 use super::simd::multiversion;
 
@@ -33,19 +34,19 @@ pub fn avg_pool(x: Tensor<4>, k: usize) -> Tensor<4> {
 
 /// A picture's sizes and the square's.
 #[derive(Clone, Copy, Debug)]
-struct Pool {
-    height: usize,
-    width: usize,
-    channels: usize,
-    k: usize,
+pub(super) struct Pool {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    pub(super) k: usize,
 }
 
 impl Pool {
-    fn out_height(&self) -> usize {
+    pub(super) fn out_height(&self) -> usize {
         self.height / self.k
     }
 
-    fn out_width(&self) -> usize {
+    pub(super) fn out_width(&self) -> usize {
         self.width / self.k
     }
 
@@ -53,19 +54,29 @@ impl Pool {
         self.height * self.width * self.channels
     }
 
-    fn share(&self) -> f32 {
+    pub(super) fn share(&self) -> f32 {
         1.0 / (self.k * self.k) as f32
     }
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait AvgPool: Backend {
-    fn fused_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait AvgPool: Backend {
+    #[fusion(default)]
+    fn fused_avg_pool(x: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+        composed::avg_pool::<Self>(x, pool)
+    }
 }
 
-trait AvgPoolBackward: AvgPool {
+pub(super) trait AvgPoolBackward: AvgPool {
     /// The gradient of x, given the output's.
-    fn avg_pool_backward(grad: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self>;
+    fn avg_pool_backward(grad: FloatTensor<Self>, pool: Pool) -> FloatTensor<Self> {
+        composed::avg_pool_backward::<Self>(grad, pool)
+    }
 }
 
 impl AvgPool for Flex {

@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{
     Output, Slot, Values, block_rows, map_blocks, map_ranges, record, sum_in_order, tensor,
 };
@@ -67,36 +68,46 @@ pub fn batch_norm(
     (Tensor::from_dispatch(out), BatchStats { mean, variance })
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait BatchNorm: Backend {
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait BatchNorm: Backend {
     /// The output, the mean and the unbiased variance.
+    #[fusion(default)]
     fn fused_batch_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         eps: f32,
         relu: bool,
-    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        composed::batch_norm::<Self>(x, gamma, beta, eps, relu)
+    }
 }
 
 /// What the backward needs of the forward.
 #[derive(Clone, Debug)]
-struct Saved<T> {
-    x: T,
-    gamma: T,
-    beta: T,
-    mean: T,
-    variance: T,
-    eps: f32,
-    relu: bool,
+pub(super) struct Saved<T> {
+    pub(super) x: T,
+    pub(super) gamma: T,
+    pub(super) beta: T,
+    pub(super) mean: T,
+    pub(super) variance: T,
+    pub(super) eps: f32,
+    pub(super) relu: bool,
 }
 
-trait BatchNormBackward: BatchNorm {
+pub(super) trait BatchNormBackward: BatchNorm {
     /// The gradients of x, gamma and beta, given the output's.
     fn batch_norm_backward(
         saved: Saved<FloatTensor<Self>>,
         grad: FloatTensor<Self>,
-    ) -> [FloatTensor<Self>; 3];
+    ) -> [FloatTensor<Self>; 3] {
+        composed::batch_norm_backward::<Self>(saved, grad)
+    }
 }
 
 impl BatchNorm for Flex {

@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Output, Slot, Values, map_blocks, record, tensor};
 
 /// The patches of `x` [B, H, W, C] as rows [B*Ho*Wo, k*k*C], their columns ordered (kh, kw, c), with
@@ -41,31 +42,41 @@ pub fn im2col(x: Tensor<4>, kernel: usize, stride: usize, padding: usize) -> Ten
 
 /// The sizes of a picture, and how the kernel walks over it.
 #[derive(Clone, Copy, Debug)]
-struct Window {
-    height: usize,
-    width: usize,
-    channels: usize,
-    kernel: usize,
-    stride: usize,
-    padding: usize,
+pub(super) struct Window {
+    pub(super) height: usize,
+    pub(super) width: usize,
+    pub(super) channels: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) padding: usize,
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait Im2col: Backend {
-    fn fused_im2col(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait Im2col: Backend {
+    #[fusion(default)]
+    fn fused_im2col(x: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        composed::im2col::<Self>(x, window)
+    }
 }
 
-trait Im2colBackward: Im2col {
+pub(super) trait Im2colBackward: Im2col {
     /// The gradient of x, given the rows'.
-    fn im2col_backward(grad: FloatTensor<Self>, window: Window) -> FloatTensor<Self>;
+    fn im2col_backward(grad: FloatTensor<Self>, window: Window) -> FloatTensor<Self> {
+        composed::im2col_backward::<Self>(grad, window)
+    }
 }
 
 impl Window {
-    fn out_height(&self) -> usize {
+    pub(super) fn out_height(&self) -> usize {
         (self.height + 2 * self.padding - self.kernel) / self.stride + 1
     }
 
-    fn out_width(&self) -> usize {
+    pub(super) fn out_width(&self) -> usize {
         (self.width + 2 * self.padding - self.kernel) / self.stride + 1
     }
 
@@ -73,7 +84,7 @@ impl Window {
         self.height * self.width * self.channels
     }
 
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         self.kernel * self.kernel * self.channels
     }
 

@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Output, Slot, Values, block_rows, map_blocks, record};
 use super::simd::{dot, mul_add, multiversion};
 
@@ -21,14 +22,24 @@ pub fn l2_normalize(x: Tensor<2>) -> Tensor<2> {
     ))
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait L2Normalize: Backend {
-    fn fused_l2_normalize(x: FloatTensor<Self>) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait L2Normalize: Backend {
+    #[fusion(default)]
+    fn fused_l2_normalize(x: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::l2_normalize::<Self>(x, LEAST)
+    }
 }
 
-trait L2NormalizeBackward: L2Normalize {
+pub(super) trait L2NormalizeBackward: L2Normalize {
     /// The gradient of x, given the output's.
-    fn l2_normalize_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn l2_normalize_backward(x: FloatTensor<Self>, grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::l2_normalize_backward::<Self>(x, grad, LEAST)
+    }
 }
 
 impl L2Normalize for Flex {

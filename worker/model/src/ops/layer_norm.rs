@@ -8,6 +8,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{Output, Slot, Values, block_rows, map_blocks, record, sum_in_order, tensor};
 use super::simd::{dot, lane_sum, mul_add, multiversion};
 
@@ -33,24 +34,34 @@ pub fn layer_norm(x: Tensor<2>, gamma: Tensor<1>, beta: Tensor<1>, eps: f32) -> 
     ))
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait LayerNorm: Backend {
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait LayerNorm: Backend {
+    #[fusion(default)]
     fn fused_layer_norm(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         beta: FloatTensor<Self>,
         eps: f32,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        composed::layer_norm::<Self>(x, gamma, beta, eps)
+    }
 }
 
-trait LayerNormBackward: LayerNorm {
+pub(super) trait LayerNormBackward: LayerNorm {
     /// The gradients of x, gamma and beta, given the output's.
     fn layer_norm_backward(
         x: FloatTensor<Self>,
         gamma: FloatTensor<Self>,
         grad: FloatTensor<Self>,
         eps: f32,
-    ) -> [FloatTensor<Self>; 3];
+    ) -> [FloatTensor<Self>; 3] {
+        composed::layer_norm_backward::<Self>(x, gamma, grad, eps)
+    }
 }
 
 impl LayerNorm for Flex {

@@ -9,6 +9,7 @@ use burn::backend::{Autodiff, Backend, Dispatch, Flex, backend_extension};
 use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
+use super::composed;
 use super::glue::{
     Output, Values, block_rows, map_blocks, map_ranges, record, sum_in_order, tensor,
 };
@@ -39,27 +40,46 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     })
 }
 
-#[backend_extension(Flex, Autodiff)]
-trait Linear: Backend {
-    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self>;
+#[backend_extension(
+    Flex,
+    Cube: cfg(feature = "gpu"),
+    Fusion: cfg(feature = "gpu"),
+    Autodiff
+)]
+pub(super) trait Linear: Backend {
+    #[fusion(default)]
+    fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::linear::<Self>(x, weight, None)
+    }
+    #[fusion(default)]
     fn fused_linear_bias(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        composed::linear::<Self>(x, weight, Some(bias))
+    }
 }
 
-trait LinearBackward: Linear {
+pub(super) trait LinearBackward: Linear {
     /// `grad` [R, o] times `weight` [o, i].
     fn linear_input_gradient(
         grad: &FloatTensor<Self>,
         weight: &FloatTensor<Self>,
-    ) -> FloatTensor<Self>;
+    ) -> FloatTensor<Self> {
+        composed::input_gradient::<Self>(grad, weight)
+    }
     /// The transpose of `grad` [R, o] times `x` [R, i].
-    fn linear_weight_gradient(grad: &FloatTensor<Self>, x: &FloatTensor<Self>)
-    -> FloatTensor<Self>;
+    fn linear_weight_gradient(
+        grad: &FloatTensor<Self>,
+        x: &FloatTensor<Self>,
+    ) -> FloatTensor<Self> {
+        composed::weight_gradient::<Self>(grad, x)
+    }
     /// The column sums of `grad` [R, o].
-    fn linear_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self>;
+    fn linear_bias_gradient(grad: FloatTensor<Self>) -> FloatTensor<Self> {
+        composed::bias_gradient::<Self>(grad)
+    }
 }
 
 impl Linear for Flex {

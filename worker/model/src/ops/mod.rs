@@ -1,8 +1,10 @@
-//! Fused operations for the CPU backend, with backward passes written by hand.
+//! Fused operations with backward passes written by hand.
 //!
 //! burn's own operations build LayerNorm, attention, GELU and batch norm from many small passes over
-//! memory. Each operation here is one pass forward and one backward, saves no more than its inputs
-//! for the backward, and works on tensors with and without autodiff. All of them are f32.
+//! memory. On the CPU each operation here is one pass forward and one backward, in f32. GPUs compute
+//! the same formulas out of their backend's operations, which it fuses, in f32 or half precision
+//! (`composed`). Either way an operation saves no more than its inputs for the backward, and works on
+//! tensors with and without autodiff.
 //!
 //! A kernel cuts its output into blocks of rows, which rayon deals to its pool, or which one thread
 //! works through when the pool has no more. Blocks and the order of their sums depend on the shape
@@ -13,7 +15,10 @@ mod activation;
 mod attention;
 mod avg_pool;
 mod batch_norm;
+mod composed;
 mod glue;
+#[cfg(feature = "gpu")]
+mod gpu;
 mod im2col;
 mod l2_normalize;
 mod layer_norm;

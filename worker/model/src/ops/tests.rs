@@ -2,7 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod convolution;
-mod harness;
+pub(super) mod harness;
 mod norms;
 mod products;
 mod scalar;

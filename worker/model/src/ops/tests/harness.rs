@@ -5,7 +5,7 @@ use rand::{Rng, SeedableRng};
 use rand_chacha::ChaCha8Rng;
 
 /// Numbers in -1..1 that depend on the seed alone.
-pub(super) fn numbers(count: usize, seed: u64) -> Vec<f32> {
+pub(in crate::ops) fn numbers(count: usize, seed: u64) -> Vec<f32> {
     let mut rng = ChaCha8Rng::seed_from_u64(seed);
     (0..count).map(|_| rng.random_range(-1.0..1.0)).collect()
 }
