@@ -12,9 +12,9 @@ use twinspan_collective::{
     AbortHandle, Collective, CollectiveError, ThreadCollective, ThreadWorld,
 };
 use twinspan_data::{Loader, LoaderConfig, Order, Tokenizer};
-use twinspan_model::Device;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
+use twinspan_model::{Compute, Device};
 use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, cosine_lr};
 use twinspan_testkit::reference::{self, Params, Tensor};
 use twinspan_types::config::{LockImage, LockText};
@@ -154,12 +154,16 @@ impl Case {
 
     /// Trains with as many ranks as there are collectives.
     fn train<C: Collective + 'static>(&self, world: Vec<C>) -> Trained {
+        self.train_on(&Compute::cpu(), world)
+    }
+
+    fn train_on<C: Collective + 'static>(&self, compute: &Compute, world: Vec<C>) -> Trained {
         let size = WorldSize(u32::try_from(world.len()).expect("a small world"));
         let table = LaneTable::deal(self.config.data.lanes, self.config.data.lane_group, size);
         let mut ranks: Vec<Trained> = std::thread::scope(|scope| {
             let handles: Vec<_> = world
                 .into_iter()
-                .map(|collective| scope.spawn(|| self.train_rank(collective, &table)))
+                .map(|collective| scope.spawn(|| self.train_rank(compute, collective, &table)))
                 .collect();
             handles
                 .into_iter()
@@ -176,12 +180,17 @@ impl Case {
         first
     }
 
-    fn train_rank<C: Collective + 'static>(&self, collective: C, table: &LaneTable) -> Trained {
+    fn train_rank<C: Collective + 'static>(
+        &self,
+        compute: &Compute,
+        collective: C,
+        table: &LaneTable,
+    ) -> Trained {
         let rows = |rank| table.lanes_of(rank).count() * self.config.samples_per_lane() as usize;
         let rows = collective.world_size().ranks().map(rows).collect();
         let mut loader = self.loader(collective.rank(), table);
         let mut exchange = Exchange::new(Box::new(collective), rows);
-        let mut stepper = Stepper::new(&self.clip, &self.config, &Device::flex());
+        let mut stepper = Stepper::new(&self.clip, &self.config, compute);
         let mut state = self.initial();
         let mut trained = Trained {
             losses: vec![],
@@ -201,10 +210,10 @@ impl Case {
             trained.losses.push(outcome.loss);
             trained.sample_hashes.push(outcome.tally.sample_hash);
             if trained.first_gradient.is_empty() {
-                trained.first_gradient = stepper.gradient().to_vec();
+                trained.first_gradient = stepper.gradient().to_host().into_owned();
             }
         }
-        trained.params = state.params;
+        trained.params = state.params.into_host();
         trained.buffers = state.buffers;
         trained
     }
@@ -213,7 +222,7 @@ impl Case {
     fn reference(&self) -> (Vec<f64>, Params, Params) {
         let table = LaneTable::deal(self.config.data.lanes, 1, WorldSize(1));
         let mut loader = self.loader(Rank(0), &table);
-        let mut params = self.named(&self.initial().params);
+        let mut params = self.named(&self.initial().params.to_host());
         let optimizer = &self.config.optimizer;
         let mut adamw = AdamW::new(
             AdamWConfig {
@@ -314,12 +323,21 @@ fn relative_drift(a: &Params, b: &Params, start: &Params) -> f64 {
     distance(a, b) / distance(b, start)
 }
 
-fn assert_parity(case: &Case) {
+/// A device with memory of its own: a GPU where the tests are built for one, else the CPU as if it
+/// were one.
+fn device() -> Device {
+    #[cfg(feature = "wgpu")]
+    return Device::wgpu(twinspan_model::DeviceKind::DefaultDevice);
+    #[cfg(not(feature = "wgpu"))]
+    Device::flex()
+}
+
+fn assert_parity(case: &Case, compute: &Compute, sizes: &[u32]) {
     let (losses, gradient, params) = case.reference();
-    let start = case.named(&case.initial().params);
+    let start = case.named(&case.initial().params.to_host());
     let mut hashes = None;
-    for size in 1..=4 {
-        let trained = case.train(ThreadWorld::new(WorldSize(size), WAIT));
+    for &size in sizes {
+        let trained = case.train_on(compute, ThreadWorld::new(WorldSize(size), WAIT));
         let (error, name) = worst_gradient(&gradient, &case.named(&trained.first_gradient));
         let loss_error = losses
             .iter()
@@ -352,12 +370,31 @@ fn assert_parity(case: &Case) {
 
 #[test]
 fn a_vit_trains_alike_with_1_to_4_ranks_and_in_float64() {
-    assert_parity(&vit());
+    assert_parity(&vit(), &Compute::cpu(), &[1, 2, 3, 4]);
+}
+
+#[test]
+fn a_vit_on_a_device_of_its_own_trains_alike() {
+    assert_parity(&vit(), &Compute::on(device()), &[1, 3]);
+}
+
+#[test]
+fn a_vit_that_computes_activations_again_trains_alike() {
+    let recompute = Compute {
+        recompute: true,
+        ..Compute::on(device())
+    };
+    assert_parity(&vit(), &recompute, &[2]);
+}
+
+#[test]
+fn a_modified_resnet_on_a_device_of_its_own_trains_alike() {
+    assert_parity(&resnet(), &Compute::on(device()), &[1]);
 }
 
 #[test]
 fn a_modified_resnet_trains_alike_with_1_to_4_ranks_and_in_float64() {
-    assert_parity(&resnet());
+    assert_parity(&resnet(), &Compute::cpu(), &[1, 2, 3, 4]);
 }
 
 /// A collective that averages where it should sum.
@@ -423,6 +460,7 @@ fn an_average_in_place_of_a_sum_is_caught() {
 
 /// Trains a case with locked towers on two ranks; gives the names of what changed.
 fn changed_when_locked(
+    compute: &Compute,
     mut case: Case,
     image: Option<LockImage>,
     text: Option<LockText>,
@@ -430,8 +468,8 @@ fn changed_when_locked(
     case.config.model.lock_image = image;
     case.config.model.lock_text = text;
     case.clip = case.clip.lock(&case.config.model).expect("can be locked");
-    let start = case.initial().params;
-    let trained = case.train(ThreadWorld::new(WorldSize(2), WAIT));
+    let start = case.initial().params.into_host();
+    let trained = case.train_on(compute, ThreadWorld::new(WorldSize(2), WAIT));
     let specs = case.clip.params.specs().iter();
     let bits = |values: &[f32]| values.iter().map(|v| v.to_bits()).collect::<Vec<_>>();
     let changed = specs
@@ -442,18 +480,30 @@ fn changed_when_locked(
 
 #[test]
 fn a_locked_tower_does_not_change_by_a_bit_and_its_unlocked_last_groups_do() {
+    assert_locked(&Compute::cpu());
+}
+
+#[test]
+fn a_locked_tower_stays_as_it_is_on_a_device_that_computes_activations_again() {
+    assert_locked(&Compute {
+        recompute: true,
+        ..Compute::on(device())
+    });
+}
+
+fn assert_locked(compute: &Compute) {
     let lock = |unlocked_groups| LockImage {
         unlocked_groups,
         freeze_bn_stats: false,
     };
     let is_image = |name: &String| name.starts_with("visual.");
-    let (changed, _) = changed_when_locked(vit(), Some(lock(0)), None);
+    let (changed, _) = changed_when_locked(compute, vit(), Some(lock(0)), None);
     assert!(changed.iter().any(|name| name == "logit_scale"));
     assert!(changed.iter().any(|name| name == "token_embedding.weight"));
     assert_eq!(changed.iter().filter(|name| is_image(name)).count(), 0);
 
-    let (changed, _) =
-        changed_when_locked(vit(), Some(lock(2)), Some(LockText { unlocked_layers: 1 }));
+    let (image, text) = (lock(2), LockText { unlocked_layers: 1 });
+    let (changed, _) = changed_when_locked(compute, vit(), Some(image), Some(text));
     for name in &changed {
         let last = [
             "visual.transformer.resblocks.1.",
@@ -478,7 +528,7 @@ fn a_locked_resnet_keeps_its_weights_and_where_asked_its_running_statistics() {
             unlocked_groups: 0,
             freeze_bn_stats,
         };
-        let (changed, buffers) = changed_when_locked(case, Some(lock), None);
+        let (changed, buffers) = changed_when_locked(&Compute::cpu(), case, Some(lock), None);
         assert!(changed.iter().all(|name| !name.starts_with("visual.")));
         assert_eq!(buffers == start, freeze_bn_stats);
     }

@@ -15,7 +15,7 @@ use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip::{self, ModelWeights};
 use twinspan_model::optim::{AdamW, Moments};
 use twinspan_model::towers::{BatchNorm, Clip};
-use twinspan_model::{Device, Tensor};
+use twinspan_model::{Compute, Device, Tensor};
 use twinspan_types::{Cursor, RunConfig, Step, StreamId, WorldSize};
 use twinspan_worker::{Exchange, LocalSamples, StepOutcome, StepResult, Stepper, TrainState};
 
@@ -126,16 +126,17 @@ impl Fixture {
         let collective = ThreadWorld::new(WorldSize(1), WAIT).remove(0);
         let mut exchange = Exchange::new(Box::new(collective), vec![self.rows()]);
         let mut state = TrainState {
-            params: self.params.clone(),
+            params: self.params.clone().into(),
             buffers: self.buffers.clone(),
             ..TrainState::initial(&self.clip, 0, self.config.streams())
         };
-        let mut stepper = Stepper::new(&self.clip, &self.config, &Device::flex());
+        let mut stepper = Stepper::new(&self.clip, &self.config, &Compute::cpu());
         let result = stepper.step(&mut state, &self.samples(), order(), &mut exchange, None);
         let StepResult::Committed(outcome) = result.expect("a step") else {
             panic!("numbers that are not finite");
         };
-        (*outcome, stepper.gradient().to_vec(), state)
+        let gradient = stepper.gradient().to_host().into_owned();
+        (*outcome, gradient, state)
     }
 
     fn expected(&self, file: &str) -> Tensors {
@@ -288,7 +289,7 @@ fn assert_step(name: &str) {
         let (ours, expected) = (ours[key][at], gradients[key][at]);
         expected.abs() > bounds[key] || (ours == 0.0 && expected == 0.0)
     };
-    assert_updates(&fixture, &state.params, &updated, sure);
+    assert_updates(&fixture, &state.params.to_host(), &updated, sure);
     for norms in fixture.clip.buffers.norms() {
         for (field, range) in [
             ("running_mean", norms.mean()),
@@ -339,7 +340,12 @@ fn assert_updates(
 
 /// The checkpoint that follows has open_clip's keys, shapes and types.
 fn assert_same_keys(fixture: &Fixture, state: &TrainState) {
-    let written = openclip::write_model(&fixture.clip, &state.params, &state.buffers, state.step.0);
+    let written = openclip::write_model(
+        &fixture.clip,
+        &state.params.to_host(),
+        &state.buffers,
+        state.step.0,
+    );
     let expected = read(&fixture.folder.join("updated.safetensors"));
     let entries = |bytes: &[u8]| -> Vec<String> {
         let file = SafeTensors::deserialize(bytes).expect("safetensors");
@@ -364,7 +370,8 @@ fn assert_adamw(name: &str) {
         &mut params,
         &fixture.expected_gradient(),
         1.0,
-        &mut moments,
+        &mut moments.exp_avg,
+        &mut moments.exp_avg_sq,
     );
     let logit_scale = &mut params[fixture.clip.params.logit_scale()];
     *logit_scale = logit_scale.clamp(0.0, twinspan_model::optim::LOGIT_SCALE_MAX);

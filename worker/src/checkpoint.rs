@@ -4,6 +4,7 @@ use crate::storage::Storage;
 use crate::{TrainState, WorkerError};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use twinspan_model::openclip;
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
@@ -22,10 +23,12 @@ impl Snapshot {
             exp_avg,
             exp_avg_sq,
         } = &state.moments;
-        let optimizer = openclip::write_optimizer_part(clip, exp_avg, exp_avg_sq, rank, world);
+        let (exp_avg, exp_avg_sq) = (exp_avg.to_host(), exp_avg_sq.to_host());
+        let optimizer = openclip::write_optimizer_part(clip, &exp_avg, &exp_avg_sq, rank, world);
         let mut files = vec![(Manifest::optimizer_file(rank, world), optimizer.into())];
         if rank == Rank(0) {
-            let model = openclip::write_model(clip, &state.params, &state.buffers, state.step.0);
+            let params = state.params.to_host();
+            let model = openclip::write_model(clip, &params, &state.buffers, state.step.0);
             let config = openclip::open_clip_config(&clip.config);
             files.push((Manifest::MODEL_FILE.to_owned(), model.into()));
             let config = format!("{config:#}\n");
@@ -98,11 +101,11 @@ pub fn restore(run: &Storage, directory: &str, clip: &Clip) -> Result<TrainState
     let parts: Vec<&[u8]> = optimizer.iter().map(AsRef::as_ref).collect();
     let (exp_avg, exp_avg_sq) = openclip::read_optimizer_parts(clip, &parts).map_err(weights)?;
     Ok(TrainState {
-        params: model.params,
+        params: model.params.into(),
         buffers: model.buffers,
         moments: Moments {
-            exp_avg,
-            exp_avg_sq,
+            exp_avg: exp_avg.into(),
+            exp_avg_sq: exp_avg_sq.into(),
         },
         step: manifest.name.step,
         generation: manifest.generation,
@@ -118,12 +121,12 @@ pub fn fingerprint(state: &TrainState) -> u64 {
     let Step(step) = state.step;
     hash.update(step.to_le_bytes());
     let numbers = [
-        &state.params,
-        &state.buffers,
-        &state.moments.exp_avg,
-        &state.moments.exp_avg_sq,
+        state.params.to_host(),
+        Cow::Borrowed(state.buffers.as_slice()),
+        state.moments.exp_avg.to_host(),
+        state.moments.exp_avg_sq.to_host(),
     ];
-    for chunk in numbers.into_iter().flat_map(|numbers| numbers.chunks(4096)) {
+    for chunk in numbers.iter().flat_map(|numbers| numbers.chunks(4096)) {
         let bytes: Vec<u8> = chunk
             .iter()
             .flat_map(|number| number.to_le_bytes())

@@ -2,6 +2,8 @@
 
 use std::ops::Range;
 use twinspan_collective::{Collective, CollectiveError};
+use twinspan_model::params::ParamTable;
+use twinspan_model::{Gradient, Tensor, TensorData};
 use twinspan_session::{Vote, VoteError};
 use twinspan_types::Rank;
 
@@ -15,12 +17,21 @@ pub struct Exchange {
 pub type NumberedRows = (Vec<u64>, Vec<f32>);
 
 /// The part of a flat gradient that is zero outside the rows of the batch's tokens.
-#[derive(Debug, Clone)]
-pub struct TokenRows {
+struct TokenRows {
     /// Where the token embedding lies in the flat layout.
-    pub range: Range<usize>,
+    range: Range<usize>,
     /// Its width.
-    pub width: usize,
+    width: usize,
+}
+
+impl TokenRows {
+    fn of(table: &ParamTable) -> Self {
+        let embedding = table.token_embedding();
+        Self {
+            range: embedding.range(),
+            width: embedding.shape[1],
+        }
+    }
 }
 
 /// The numbers that `source` has, `length` of them, on every rank; `own` are this rank's where it is
@@ -60,19 +71,27 @@ impl Exchange {
         first..first + self.rows[rank]
     }
 
-    /// All ranks' rows of `width` numbers, rank by rank.
+    /// All ranks' rows `[N, width]`, rank by rank, from this rank's `[own, width]`.
     ///
     /// # Errors
     /// When the collective fails.
-    pub fn gather_rows(
-        &mut self,
-        local: &[f32],
-        width: usize,
-    ) -> Result<Vec<f32>, CollectiveError> {
+    pub fn gather_rows(&mut self, local: Tensor<2>) -> Result<Tensor<2>, CollectiveError> {
+        let ([_, width], device) = (local.dims(), local.device());
         let counts: Vec<usize> = self.rows.iter().map(|rows| rows * width).collect();
         let mut all = vec![0.0; counts.iter().sum()];
-        self.collective.all_gather(local, &counts, &mut all)?;
-        Ok(all)
+        self.collective
+            .all_gather(&numbers_of(local), &counts, &mut all)?;
+        let data = TensorData::new(all, [self.global_batch(), width]);
+        Ok(Tensor::from_data(data, &device))
+    }
+
+    /// All ranks' numbers `[N]`, rank by rank, from this rank's `[own]`.
+    ///
+    /// # Errors
+    /// When the collective fails.
+    pub fn gather_numbers(&mut self, local: Tensor<1>) -> Result<Tensor<1>, CollectiveError> {
+        let all = self.gather_rows(local.unsqueeze_dim(1))?;
+        Ok(all.squeeze_dim(1))
     }
 
     /// All ranks' sample ids, rank by rank.
@@ -85,13 +104,45 @@ impl Exchange {
         Ok(words(&all).map(u64::from_le_bytes).collect())
     }
 
-    /// Sums a flat gradient over the ranks, in place, together with `extras`. Of the token
-    /// embedding only the rows of tokens that some rank used are sent; the others are zero on
-    /// every rank.
+    /// Sums a gradient over the ranks, in place, together with `extras`.
     ///
     /// # Errors
     /// When the collective fails.
     pub fn sum_gradient(
+        &mut self,
+        gradient: &mut Gradient,
+        extras: &mut [f32],
+        table: &ParamTable,
+        captions: &[Vec<u32>],
+    ) -> Result<(), CollectiveError> {
+        match gradient {
+            Gradient::Host(numbers) => {
+                let tokens = TokenRows::of(table);
+                self.sum_on_host(numbers, extras, &tokens, &distinct_tokens(captions))
+            }
+            Gradient::Resident(pieces) => {
+                self.collective.all_reduce_sum(extras)?;
+                pieces.assemble(table, |whole| self.sum_on_device(whole))
+            }
+        }
+    }
+
+    fn sum_on_device(&mut self, whole: Tensor<1>) -> Result<Tensor<1>, CollectiveError> {
+        if self.rows.len() == 1 {
+            return Ok(whole);
+        }
+        let ([length], device) = (whole.dims(), whole.device());
+        let mut numbers = numbers_of(whole);
+        self.collective.all_reduce_sum(&mut numbers)?;
+        Ok(Tensor::from_data(
+            TensorData::new(numbers, [length]),
+            &device,
+        ))
+    }
+
+    /// Of the token embedding only the rows of tokens that some rank used are sent; the others are
+    /// zero on every rank.
+    fn sum_on_host(
         &mut self,
         gradient: &mut [f32],
         extras: &mut [f32],
@@ -192,4 +243,17 @@ fn words<const W: usize>(messages: &[Vec<u8>]) -> impl Iterator<Item = [u8; W]> 
         .iter()
         .flat_map(|bytes| bytes.as_chunks::<W>().0)
         .copied()
+}
+
+fn distinct_tokens(captions: &[Vec<u32>]) -> Vec<u32> {
+    // Padding is token 0, and its row gets a gradient of zero: it need not be sent.
+    let mut tokens: Vec<u32> = captions.iter().flatten().copied().collect();
+    tokens.sort_unstable();
+    tokens.dedup();
+    tokens
+}
+
+fn numbers_of<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    let numbers = tensor.into_data().try_into_vec();
+    numbers.expect("what the ranks exchange is f32")
 }

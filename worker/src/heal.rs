@@ -8,6 +8,7 @@ use crate::weights::import;
 use crate::{TrainState, WorkerError};
 use serde::{Deserialize, Serialize};
 use twinspan_collective::Collective;
+use twinspan_model::Flat;
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
 use twinspan_session::{Session, Unacknowledged};
@@ -81,7 +82,7 @@ fn first_state(clip: &Clip, config: &RunConfig) -> Result<TrainState, WorkerErro
     let mut state = TrainState::initial(clip, config.seed, config.streams());
     if let Some(url) = &config.model.init_from {
         let imported = import(url, clip)?;
-        state.params = imported.params;
+        state.params = imported.params.into();
         state.buffers = imported.buffers;
     }
     Ok(state)
@@ -142,17 +143,21 @@ fn copy(
         evaluations,
     } = serde_json::from_slice(&headers[source.index()])
         .map_err(|error| WorkerError::UnreadableState(error.to_string()))?;
-    let mut numbers = |length, own: Option<&Vec<f32>>| {
-        broadcast_numbers(ring, source, length, own.map(Vec::as_slice))
-    };
     let params = clip.params.total();
+    let mut flat = |own: Option<&Flat>| {
+        let own = own.map(Flat::to_host);
+        broadcast_numbers(ring, source, params, own.as_deref()).map(Flat::Host)
+    };
     let healed = TrainState {
-        params: numbers(params, own.map(|state| &state.params))?,
+        params: flat(own.map(|state| &state.params))?,
         moments: Moments {
-            exp_avg: numbers(params, own.map(|state| &state.moments.exp_avg))?,
-            exp_avg_sq: numbers(params, own.map(|state| &state.moments.exp_avg_sq))?,
+            exp_avg: flat(own.map(|state| &state.moments.exp_avg))?,
+            exp_avg_sq: flat(own.map(|state| &state.moments.exp_avg_sq))?,
         },
-        buffers: numbers(clip.buffers.total(), own.map(|state| &state.buffers))?,
+        buffers: {
+            let own = own.map(|state| state.buffers.as_slice());
+            broadcast_numbers(ring, source, clip.buffers.total(), own)?
+        },
         step,
         generation,
         cursors,

@@ -1,15 +1,16 @@
 //! One optimiser update over one global batch, in the order in which the design tells it.
 
 use crate::contrast::contrast;
-use crate::exchange::TokenRows;
 use crate::grouping::group_by_length;
 use crate::{Exchange, TrainState, WorkerError};
 use std::time::{Duration, Instant};
 use twinspan_model::loss::{ContrastiveBatch, Duplicates, LossGradients};
-use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, clip_factor, global_norm, learning_rate};
+use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, Optimizer, clip_factor, learning_rate};
 use twinspan_model::params::{Tower, move_running};
-use twinspan_model::towers::{BatchNorm, Clip, ImageForward, PatchDraws, TextForward, Weights};
-use twinspan_model::{Device, Tensor, TensorData};
+use twinspan_model::towers::{
+    BatchNorm, Clip, ImageForward, PatchDraws, Pulled, TextForward, Weights, rows,
+};
+use twinspan_model::{Compute, Gradient, Tensor};
 use twinspan_session::{Session, Tally, Vote};
 use twinspan_types::{Cursor, Directive, Phase, RunConfig, Skip, StreamId};
 
@@ -87,9 +88,9 @@ pub enum StepResult {
 pub struct Stepper<'r> {
     clip: &'r Clip,
     config: &'r RunConfig,
-    device: Device,
-    tokens: TokenRows,
-    gradient: Vec<f32>,
+    compute: Compute,
+    optimizer: Optimizer,
+    gradient: Gradient,
 }
 
 /// Where heartbeats learn of phases; none in tests without a coordinator.
@@ -100,25 +101,21 @@ fn enter(session: Option<&Session>, phase: Phase) {
 }
 
 impl<'r> Stepper<'r> {
-    /// A stepper for one run's model on one device.
+    /// A stepper for one run's model.
     #[must_use]
-    pub fn new(clip: &'r Clip, config: &'r RunConfig, device: &Device) -> Self {
-        let embedding = clip.params.token_embedding();
+    pub fn new(clip: &'r Clip, config: &'r RunConfig, compute: &Compute) -> Self {
         Self {
             clip,
             config,
-            device: device.clone().autodiff(),
-            tokens: TokenRows {
-                range: embedding.range(),
-                width: clip.config.text.width,
-            },
-            gradient: vec![0.0; clip.params.total()],
+            compute: compute.clone(),
+            optimizer: Optimizer::new(&clip.params, compute),
+            gradient: Gradient::zeros(&clip.params, compute),
         }
     }
 
-    /// The all-reduced gradient of the last step, in the table's flat layout.
+    /// The all-reduced gradient of the last step.
     #[must_use]
-    pub fn gradient(&self) -> &[f32] {
+    pub fn gradient(&self) -> &Gradient {
         &self.gradient
     }
 
@@ -137,41 +134,38 @@ impl<'r> Stepper<'r> {
     ) -> Result<StepResult, WorkerError> {
         enter(session, Phase::Compute);
         let start = Instant::now();
-        let weights = self.clip.weights(&state.params, &self.device);
+        state.place(self.clip, &self.compute);
+        let weights = self.clip.step_weights(&state.params, &self.compute);
         let images = self.embed_images(&weights, batch, &state.buffers);
         let texts = self.embed_texts(&weights, batch);
-        let e = self.clip.config.embed_dim;
-        let x_re = images
-            .iter()
-            .flat_map(|image| to_vec(&image.embeddings))
-            .collect::<Vec<_>>();
-        let y_re = texts.in_batch_order(e);
+        let of_images = images.iter().map(|image| image.embeddings.clone().inner());
+        let x_re = Tensor::cat(of_images.collect(), 0);
+        let y_re = texts.in_batch_order();
 
         enter(session, Phase::Collective);
-        let x_ne = exchange.gather_rows(&x_re, e)?;
-        let y_ne = exchange.gather_rows(&y_re, e)?;
+        let x_ne = exchange.gather_rows(x_re)?;
+        let y_ne = exchange.gather_rows(y_re)?;
         let duplicates = Duplicates::find(&exchange.gather_ids(&batch.ids)?);
         let logit_scale = self.clip.params.logit_scale();
-        let n = exchange.global_batch();
-        let plain = self.device.clone().inner();
         let contrastive = ContrastiveBatch {
-            x_ne: Tensor::from_data(TensorData::new(x_ne, [n, e]), &plain),
-            y_ne: Tensor::from_data(TensorData::new(y_ne, [n, e]), &plain),
+            x_ne,
+            y_ne,
             own: exchange.own_rows(),
-            scale: state.params[logit_scale].exp(),
+            scale: state.params.shared(logit_scale).exp(),
             tile: self.config.train.loss_tile as usize,
             duplicates: &duplicates,
         };
         let logit_bias = self.clip.params.logit_bias();
-        let bias = logit_bias.map(|place| state.params[place]);
-        let (loss, gradients) = contrast(&contrastive, bias, exchange, || {
+        let bias = logit_bias.map(|place| state.params.shared(place));
+        let (terms, gradients) = contrast(&contrastive, bias, exchange, || {
             enter(session, Phase::Compute);
         })?;
 
-        self.gradient.fill(0.0);
-        self.gradient[logit_scale] = gradients.logit_scale;
-        if let Some(place) = logit_bias {
-            self.gradient[place] = gradients.logit_bias;
+        self.gradient.clear();
+        self.gradient
+            .set_shared(logit_scale, &gradients.logit_scale);
+        if let (Some(place), Some(bias)) = (logit_bias, &gradients.logit_bias) {
+            self.gradient.set_shared(place, bias);
         }
         let mut batch_stats = self.mean_batch_stats(&images, exchange.global_batch());
         self.backward(&weights, images, texts, &gradients);
@@ -179,9 +173,10 @@ impl<'r> Stepper<'r> {
         let compute = start.elapsed();
 
         enter(session, Phase::Collective);
-        let used = distinct_tokens(&batch.captions);
-        exchange.sum_gradient(&mut self.gradient, &mut batch_stats, &self.tokens, &used)?;
-        let grad_norm = global_norm(&self.gradient);
+        let (table, captions) = (&self.clip.params, &batch.captions);
+        exchange.sum_gradient(&mut self.gradient, &mut batch_stats, table, captions)?;
+        let (numbers, grad_norm) = self.gradient.measure(terms.terms.clone());
+        let loss = terms.loss(&numbers);
         let vote = Vote {
             finite: loss.is_finite() && grad_norm.is_finite(),
             directive: order.directive,
@@ -212,7 +207,7 @@ impl<'r> Stepper<'r> {
             loss,
             grad_norm,
             lr,
-            logit_scale: f64::from(state.params[logit_scale].exp()),
+            logit_scale: f64::from(state.params.shared(logit_scale).exp()),
             // What is passed over anyway is not counted against the run once more.
             finite: tally.finite || !order.changes_weights,
             tally,
@@ -289,21 +284,26 @@ impl<'r> Stepper<'r> {
         texts: Texts,
         gradients: &LossGradients,
     ) {
-        let e = self.clip.config.embed_dim;
         let mut outputs = Vec::with_capacity(images.len() + texts.forwards.len());
-        let mut image_gradient = gradients.image.as_slice();
+        let mut first = 0;
         let trains = |tower| self.clip.params.is_trained(tower);
         let images = images.into_iter().filter(|_| trains(Tower::Image));
         for image in images {
-            let [rows, _] = image.embeddings.dims();
-            let (own, rest) = image_gradient.split_at(rows * e);
-            image_gradient = rest;
-            outputs.push((image.embeddings, own.to_vec()));
+            let [count, _] = image.embeddings.dims();
+            outputs.push(Pulled {
+                embeddings: image.embeddings,
+                gradient: gradients.image.clone().slice(first..first + count),
+                tape: image.tape,
+            });
+            first += count;
         }
         let groups = texts.rows.iter().zip(&texts.forwards);
-        for (rows, forward) in groups.filter(|_| trains(Tower::Text)) {
-            let own = rows.iter().flat_map(|row| &gradients.text[row * e..][..e]);
-            outputs.push((forward.embeddings.clone(), own.copied().collect()));
+        for (numbers, forward) in groups.filter(|_| trains(Tower::Text)) {
+            outputs.push(Pulled {
+                embeddings: forward.embeddings.clone(),
+                gradient: rows(gradients.text.clone(), numbers.iter().copied()),
+                tape: forward.tape.clone(),
+            });
         }
         self.clip
             .backward(weights, outputs, &texts.forwards, &mut self.gradient);
@@ -319,15 +319,10 @@ impl<'r> Stepper<'r> {
             buffers,
             ..
         } = state;
-        adamw.apply(
-            &self.clip.params,
-            params,
-            &self.gradient,
-            clip as f32,
-            moments,
-        );
-        let logit_scale = &mut params[self.clip.params.logit_scale()];
-        *logit_scale = logit_scale.clamp(0.0, LOGIT_SCALE_MAX);
+        let (table, clip) = (&self.clip.params, clip as f32);
+        self.optimizer
+            .update(&adamw, table, params, &self.gradient, clip, moments);
+        params.clamp_shared(table.logit_scale(), 0.0, LOGIT_SCALE_MAX);
         if !self.clip.frozen_norms {
             move_running(buffers, batch_stats);
         }
@@ -341,29 +336,13 @@ struct Texts {
 }
 
 impl Texts {
-    /// All embeddings as one [rows, e] matrix in the order of the batch.
-    fn in_batch_order(&self, e: usize) -> Vec<f32> {
-        let rows: usize = self.rows.iter().map(Vec::len).sum();
-        let mut y_re = vec![0.0; rows * e];
-        for (rows, forward) in self.rows.iter().zip(&self.forwards) {
-            let embeddings = to_vec(&forward.embeddings);
-            for (row, embedding) in rows.iter().zip(embeddings.chunks(e)) {
-                y_re[row * e..][..e].copy_from_slice(embedding);
-            }
-        }
-        y_re
+    /// All embeddings as one [rows, e] matrix in the order of the batch, off the graph.
+    fn in_batch_order(&self) -> Tensor<2> {
+        let groups = self.forwards.iter().map(|f| f.embeddings.clone().inner());
+        let by_group = Tensor::cat(groups.collect(), 0);
+        let mut places: Vec<(usize, usize)> =
+            self.rows.iter().flatten().copied().enumerate().collect();
+        places.sort_unstable_by_key(|&(_, row)| row);
+        rows(by_group, places.into_iter().map(|(place, _)| place))
     }
-}
-
-fn distinct_tokens(captions: &[Vec<u32>]) -> Vec<u32> {
-    // Padding is token 0, and its row gets a gradient of zero: it need not be sent.
-    let mut tokens: Vec<u32> = captions.iter().flatten().copied().collect();
-    tokens.sort_unstable();
-    tokens.dedup();
-    tokens
-}
-
-fn to_vec(t: &Tensor<2>) -> Vec<f32> {
-    let data = t.clone().into_data();
-    data.try_into_vec().expect("embeddings are f32")
 }

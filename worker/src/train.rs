@@ -14,7 +14,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 use twinspan_collective::{AbortHandle, RingConfig, RingListener, TcpRing};
 use twinspan_data::{Loader, LoaderConfig, ShardCache, Tokenizer};
-use twinspan_model::Device;
+use twinspan_model::Compute;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Commit, Session};
@@ -33,6 +33,7 @@ pub struct Run {
     pub(crate) tokenizer: Arc<Tokenizer>,
     listener: RingListener,
     pub(crate) threads: usize,
+    pub(crate) compute: Compute,
     pub(crate) cache: Option<Arc<ShardCache>>,
 }
 
@@ -66,6 +67,7 @@ impl Run {
             config,
             listener,
             threads,
+            compute: Compute::cpu(),
             cache,
         })
     }
@@ -172,7 +174,7 @@ pub(crate) struct Loop<'r> {
 
 impl Loop<'_> {
     fn run(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
-        let mut stepper = Stepper::new(self.clip, self.config, &Device::flex());
+        let mut stepper = Stepper::new(self.clip, self.config, &self.run.compute);
         let mut directive = self.world.directive;
         self.resume_evaluation(state);
         while state.step < self.config.train.steps {

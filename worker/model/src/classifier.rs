@@ -9,10 +9,11 @@ mod tests;
 
 use burn::tensor::{Device, Tensor, TensorData};
 
+use crate::Gradient;
 use crate::config::{ModelConfig, TextConfig};
 use crate::optim::{AdamW, Moments, clip_factor, global_norm};
 use crate::params::{Init, move_running};
-use crate::towers::{BatchNorm, Clip, PatchDraws};
+use crate::towers::{BatchNorm, Clip, ImageForward, PatchDraws, Pulled};
 
 /// Pictures that go through the tower at once outside training.
 const MICRO_BATCH: usize = 64;
@@ -146,21 +147,30 @@ impl Classifier {
                 labels,
                 draws,
             } = part;
-            let (features_ne, stats) = self.tower.image_features(
+            let ImageForward {
+                embeddings: features_ne,
+                batch_stats,
+                ..
+            } = self.tower.image_features(
                 &weights,
                 pixels,
                 labels.len(),
                 BatchNorm::Batch,
                 Some(draws),
             );
-            add(&mut gradient.batch_stats, &stats);
+            add(&mut gradient.batch_stats, &batch_stats);
             gradient.groups += 1;
             let features = to_vec(features_ne.clone());
             let upstream = self.head_gradient(state, &features, labels, grouping, &mut gradient);
-            outputs.push((features_ne, upstream));
+            outputs.push(Pulled {
+                gradient: matrix(upstream, features_ne.dims()),
+                embeddings: features_ne,
+                tape: None,
+            });
         }
-        self.tower
-            .backward(&weights, outputs, &[], &mut gradient.tower);
+        let mut tower = Gradient::Host(std::mem::take(&mut gradient.tower));
+        self.tower.backward(&weights, outputs, &[], &mut tower);
+        gradient.tower = tower.to_host().into_owned();
         gradient
     }
 
@@ -223,7 +233,11 @@ impl Classifier {
                     exp_avg_sq,
                 },
         } = state;
-        adamw.apply(table, params, &gradient.tower, clip, moments);
+        let Moments {
+            exp_avg: m,
+            exp_avg_sq: v,
+        } = moments;
+        adamw.apply(table, params, &gradient.tower, clip, m, v);
         let weight = self.classes * self.width();
         for (range, decays) in [(0..weight, true), (weight..head.len(), false)] {
             adamw.update(
@@ -251,10 +265,10 @@ impl Classifier {
             .flat_map(|group| {
                 let norm = BatchNorm::Running(&state.buffers);
                 let pictures = group.len() / picture;
-                let (features_ne, _) = self
+                let forward = self
                     .tower
                     .image_features(&weights, group, pictures, norm, None);
-                self.logits_of(state, &to_vec(features_ne))
+                self.logits_of(state, &to_vec(forward.embeddings))
             })
             .collect()
     }

@@ -3,7 +3,10 @@
 //! burn lives here and nowhere else; this crate opens no socket and no file.
 
 pub mod classifier;
+mod compute;
 pub mod config;
+mod flat;
+mod gradient;
 pub mod loss;
 pub mod openclip;
 pub mod ops;
@@ -11,4 +14,8 @@ pub mod optim;
 pub mod params;
 pub mod towers;
 
-pub use burn::tensor::{Device, Tensor, TensorData};
+pub use compute::{Compute, Precision};
+pub use flat::{Flat, Resident};
+pub use gradient::{Gradient, Pieces};
+
+pub use burn::tensor::{Device, DeviceKind, Tensor, TensorData};

@@ -63,6 +63,13 @@ impl ParamSpec {
         self.len() == 0
     }
 
+    /// Whether it belongs to a norm, which computes in f32 whatever the towers compute in.
+    #[must_use]
+    pub fn is_norm(&self) -> bool {
+        let parts = ["ln_", "bn", "downsample.1"];
+        parts.iter().any(|part| self.name.contains(part))
+    }
+
     /// Its place in the flat buffer.
     #[must_use]
     pub fn range(&self) -> Range<usize> {

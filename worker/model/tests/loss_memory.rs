@@ -50,9 +50,14 @@ fn a_loss_of_4096_rows_needs_less_than_8_tiles_beside_its_results() {
         duplicates: &duplicates,
     };
     let (all, forward): (LogSumExps, usize) = peak_of(|| batch.log_sum_exps());
-    let (loss, sum) = peak_of(|| batch.loss(&all));
+    let (terms, sum) = peak_of(|| batch.loss_terms(&all));
+    let numbers: Vec<f32> = terms.terms.clone().into_data().try_into_vec().expect("f32");
+    let loss = terms.loss(&numbers);
     let (gradients, backward) = peak_of(|| batch.gradients(&all));
-    let results = 4 * (gradients.image.len() + gradients.text.len());
+    let results = 4 * [&gradients.image, &gradients.text]
+        .map(|side| side.shape().num_elements())
+        .iter()
+        .sum::<usize>();
     let tiles = |bytes: usize| bytes as f64 / TILE_BYTES as f64;
     eprintln!(
         "in tiles of {TILE} x {TILE}: forward {:.1}, loss {:.1}, backward {:.1} beside its results",

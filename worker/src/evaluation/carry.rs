@@ -36,7 +36,7 @@ impl fmt::Debug for Unfinished {
 impl Unfinished {
     /// The evaluation of a state's weights, which it copies.
     pub fn of(run: &Run, state: &TrainState) -> Self {
-        let numbers = (state.params.clone(), state.buffers.clone());
+        let numbers = (state.params.to_host().into_owned(), state.buffers.clone());
         Self::new(run, state.step, numbers)
     }
 

@@ -8,6 +8,7 @@
 //! recomputed).
 
 mod duplicates;
+mod rows;
 mod sigmoid;
 #[cfg(test)]
 mod tests;
@@ -17,34 +18,99 @@ pub use duplicates::Duplicates;
 use burn::tensor::{Tensor, TensorData};
 use std::ops::Range;
 
+use self::rows::Rows;
+use crate::flat::to_vec;
+
 /// The log-sum-exps of image rows (over texts) and text rows (over images).
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct LogSumExps {
-    /// `lI_i = logsumexp_j s x_i.y_j`.
-    pub image: Vec<f32>,
-    /// `lT_j = logsumexp_i s x_i.y_j`.
-    pub text: Vec<f32>,
+    /// `lI_i = logsumexp_j s x_i.y_j`, `[rows]`.
+    pub image: Tensor<1>,
+    /// `lT_j = logsumexp_i s x_i.y_j`, `[rows]`.
+    pub text: Tensor<1>,
 }
 
 /// What one rank adds to the gradient of the global mean loss.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone)]
 pub struct LossGradients {
     /// dL/dx of the rank's image rows, [own, e].
-    pub image: Vec<f32>,
+    pub image: Tensor<2>,
     /// dL/dy of the rank's text rows, [own, e].
-    pub text: Vec<f32>,
-    /// The rank's part of dL/d(logit scale); the ranks' parts add up to the whole.
-    pub logit_scale: f32,
-    /// The rank's part of dL/d(logit bias); nothing moves it in the softmax loss.
-    pub logit_bias: f32,
+    pub text: Tensor<2>,
+    /// What the rank's image rows add to dL/d(logit scale), `[own]`; all ranks' rows add up to the
+    /// whole.
+    pub logit_scale: RowSum,
+    /// The same of dL/d(logit bias); none in the softmax loss, which has no bias.
+    pub logit_bias: Option<RowSum>,
+}
+
+/// A number that is the sum of one number a row, to be summed where it is needed: on the host in f64,
+/// or on the device without waiting for it.
+#[derive(Debug, Clone)]
+pub struct RowSum {
+    rows: Tensor<1>,
+    /// What is added to the sum, and what the whole is multiplied with.
+    offset: f64,
+    factor: f64,
+}
+
+impl RowSum {
+    /// The number, in host memory.
+    #[must_use]
+    pub fn on_host(&self) -> f32 {
+        let sum: f64 = to_vec(self.rows.clone()).into_iter().map(f64::from).sum();
+        ((sum + self.offset) * self.factor) as f32
+    }
+
+    /// The number, `[1]`, on the device.
+    #[must_use]
+    pub fn on_device(&self) -> Tensor<1> {
+        let sum = self.rows.clone().sum().add_scalar(self.offset);
+        sum.mul_scalar(self.factor)
+    }
+}
+
+/// What the loss is summed from, `[terms]`, and how.
+#[derive(Debug, Clone)]
+pub struct LossTerms {
+    /// One number each.
+    pub terms: Tensor<1>,
+    /// How many of the last are positives.
+    positives: usize,
+    /// What they are multiplied with.
+    scale: f64,
+    /// What the sum is divided by.
+    divisor: f64,
+}
+
+impl LossTerms {
+    /// The loss, from the terms' numbers.
+    #[must_use]
+    pub fn loss(&self, numbers: &[f32]) -> f64 {
+        let (sums, positives) = numbers.split_at(numbers.len() - self.positives);
+        let sum = |numbers: &[f32]| numbers.iter().map(|n| f64::from(*n)).sum::<f64>();
+        (sum(sums) + self.scale * sum(positives)) / self.divisor
+    }
+
+    /// The mean of the global batch's `losses`, `[N]`.
+    #[must_use]
+    pub fn mean(losses: Tensor<1>) -> Self {
+        let [n] = losses.dims();
+        Self {
+            terms: losses,
+            positives: 0,
+            scale: 0.0,
+            divisor: n as f64,
+        }
+    }
 }
 
 /// What the own rows of one side give.
 struct Pulls {
     /// `factor sum_j P_ij b_j`, [own, e].
-    gradient: Vec<f32>,
-    /// `sum_i a_i . sum_j P_ij b_j`.
-    along: f64,
+    gradient: Tensor<2>,
+    /// `a_i . sum_j P_ij b_j`, [own].
+    along: Tensor<1>,
 }
 
 /// The global batch as one rank sees it after the all-gather.
@@ -73,26 +139,22 @@ impl ContrastiveBatch<'_> {
         }
     }
 
-    /// The loss of the global batch from all ranks' log-sum-exps, each of length N.
+    /// What the loss of the global batch is summed from, from all ranks' log-sum-exps, each of length
+    /// N.
     #[must_use]
-    pub fn loss(&self, all: &LogSumExps) -> f64 {
+    pub fn loss_terms(&self, all: &LogSumExps) -> LossTerms {
         let [n, _] = self.x_ne.dims();
-        let sums = all
-            .image
-            .iter()
-            .chain(&all.text)
-            .map(|l| f64::from(*l))
-            .sum::<f64>();
-        let positives: f64 = blocks(0..n, self.tile)
-            .flat_map(|rows| {
-                to_vec(dot_rows(
-                    rows_of(&self.x_ne, &rows),
-                    rows_of(&self.y_ne, &rows),
-                ))
-            })
-            .map(f64::from)
-            .sum();
-        (sums - 2.0 * f64::from(self.scale) * positives) / (2.0 * n as f64)
+        let mut terms = vec![all.image.clone(), all.text.clone()];
+        for rows in blocks(0..n, self.tile) {
+            let of_rows = |t_ne| rows_of(t_ne, &rows);
+            terms.push(dot_rows(of_rows(&self.x_ne), of_rows(&self.y_ne)).squeeze_dim(1));
+        }
+        LossTerms {
+            terms: Tensor::cat(terms, 0),
+            positives: n,
+            scale: -2.0 * f64::from(self.scale),
+            divisor: 2.0 * n as f64,
+        }
     }
 
     /// The exact gradient of the rank's own embeddings, from all ranks' log-sum-exps.
@@ -100,14 +162,11 @@ impl ContrastiveBatch<'_> {
     pub fn gradients(&self, all: &LogSumExps) -> LossGradients {
         let [n, _] = self.x_ne.dims();
         let factor = f64::from(self.scale) / (2.0 * n as f64);
-        let device = self.x_ne.device();
-        let tensor =
-            |sums: &[f32], shape: [usize; 2]| Tensor::<1>::from_data(sums, &device).reshape(shape);
-        let side = |a_ne, b_ne, row_sums: &[f32], column_sums: &[f32]| {
+        let side = |a_ne, b_ne, row_sums: &Tensor<1>, column_sums: &Tensor<1>| {
             self.pulls(a_ne, b_ne, -2.0, factor, |rows| {
-                let row_sums_r1 = tensor(&row_sums[rows.clone()], [rows.len(), 1]);
-                let of_columns = |columns: &Range<usize>| {
-                    tensor(&column_sums[columns.clone()], [1, columns.len()])
+                let row_sums_r1: Tensor<2> = row_sums.clone().slice(rows.clone()).unsqueeze_dim(1);
+                let of_columns = |columns: &Range<usize>| -> Tensor<2> {
+                    column_sums.clone().slice(columns.clone()).unsqueeze_dim(0)
                 };
                 move |logits_rc: Tensor<2>, columns: &Range<usize>| {
                     (logits_rc.clone() - row_sums_r1.clone()).exp()
@@ -119,17 +178,21 @@ impl ContrastiveBatch<'_> {
         let text = side(&self.y_ne, &self.x_ne, &all.text, &all.image);
         LossGradients {
             // dL/ds counts every pair once, on the side of its image row; d s / d logit_scale = s.
-            logit_scale: (image.along * factor) as f32,
-            logit_bias: 0.0,
+            logit_scale: RowSum {
+                rows: image.along,
+                offset: 0.0,
+                factor,
+            },
+            logit_bias: None,
             image: image.gradient,
             text: text.gradient,
         }
     }
 
     /// `logsumexp_j s a_i.b_j` of the own rows i, with a running maximum and sum over tiles.
-    fn row_log_sum_exps(&self, a_ne: &Tensor<2>, b_ne: &Tensor<2>) -> Vec<f32> {
+    fn row_log_sum_exps(&self, a_ne: &Tensor<2>, b_ne: &Tensor<2>) -> Tensor<1> {
         let [n, _] = a_ne.dims();
-        let mut sums = Vec::with_capacity(self.own.len());
+        let mut sums = Vec::new();
         for rows in blocks(self.own.clone(), self.tile) {
             let a_re = rows_of(a_ne, &rows);
             let mut running: Option<(Tensor<2>, Tensor<2>)> = None;
@@ -150,10 +213,10 @@ impl ContrastiveBatch<'_> {
                 });
             }
             if let Some((max_r1, sum_r1)) = running {
-                sums.extend(to_vec(max_r1 + sum_r1.log()));
+                sums.push((max_r1 + sum_r1.log()).squeeze_dim(1));
             }
         }
-        sums
+        Tensor::cat(sums, 0)
     }
 
     /// `sum_j P_ij b_j` of the own rows i, where P is `weights` of some rows, of the logits and
@@ -167,10 +230,8 @@ impl ContrastiveBatch<'_> {
         weights: impl Fn(&Range<usize>) -> W,
     ) -> Pulls {
         let [n, e] = a_ne.dims();
-        let mut pulls = Pulls {
-            gradient: Vec::with_capacity(self.own.len() * e),
-            along: 0.0,
-        };
+        let mut gradient = Rows::new([self.own.len(), e], &a_ne.device());
+        let mut along = Vec::new();
         for rows in blocks(self.own.clone(), self.tile) {
             let a_re = rows_of(a_ne, &rows);
             let weights = weights(&rows);
@@ -180,10 +241,13 @@ impl ContrastiveBatch<'_> {
                 let p_rc = weights(logits_rc, &columns);
                 pull_re = pull_re + p_rc.matmul(rows_of(b_ne, &columns));
             }
-            pulls.along += sum(dot_rows(a_re, pull_re.clone()));
-            pulls.gradient.extend(to_vec(pull_re.mul_scalar(factor)));
+            along.push(dot_rows(a_re, pull_re.clone()).squeeze_dim(1));
+            gradient.push(pull_re.mul_scalar(factor));
         }
-        pulls
+        Pulls {
+            gradient: gradient.whole(),
+            along: Tensor::cat(along, 0),
+        }
     }
 
     /// `s a_i.b_j` of one tile; a pair of rows that hold the same sample gets a logit whose
@@ -222,14 +286,4 @@ fn rows_of(t_ne: &Tensor<2>, rows: &Range<usize>) -> Tensor<2> {
 /// Row-wise inner products, [r, 1].
 fn dot_rows(a_re: Tensor<2>, b_re: Tensor<2>) -> Tensor<2> {
     (a_re * b_re).sum_dim(1)
-}
-
-fn sum(t_r1: Tensor<2>) -> f64 {
-    to_vec(t_r1).into_iter().map(f64::from).sum()
-}
-
-fn to_vec(t: Tensor<2>) -> Vec<f32> {
-    t.into_data()
-        .try_into_vec::<f32>()
-        .expect("the loss is computed in f32")
 }

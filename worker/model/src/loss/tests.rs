@@ -55,6 +55,38 @@ fn unit_rows(n: usize, e: usize, seed: u64) -> Vec<f32> {
     rows
 }
 
+/// All ranks' gradients, as the collectives put them together.
+#[derive(Default)]
+struct Whole {
+    image: Vec<f32>,
+    text: Vec<f32>,
+    logit_scale: f64,
+    logit_bias: f64,
+}
+
+impl Whole {
+    fn of(ranks: impl Iterator<Item = LossGradients>) -> Self {
+        let mut whole = Self::default();
+        for own in ranks {
+            whole.image.extend(to_vec(own.image));
+            whole.text.extend(to_vec(own.text));
+            whole.logit_scale += number(&own.logit_scale);
+            whole.logit_bias += own.logit_bias.as_ref().map_or(0.0, number);
+        }
+        whole
+    }
+}
+
+/// A sum over rows, which is the same wherever it is summed.
+fn number(sum: &RowSum) -> f64 {
+    let (host, device) = (sum.on_host(), to_vec(sum.on_device())[0]);
+    assert!(
+        (host - device).abs() < 1e-5 * host.abs().max(1e-3),
+        "{host} {device}"
+    );
+    f64::from(host)
+}
+
 /// Every rank's part by the production path, put together as the collectives do.
 fn by_ranks(
     x: &[f32],
@@ -64,7 +96,7 @@ fn by_ranks(
     tile: usize,
     cuts: &[usize],
     ids: &[u64],
-) -> (f64, LossGradients) {
+) -> (f64, Whole) {
     let n = x.len() / e;
     let device = Device::flex();
     let matrix = |t: &[f32]| Tensor::<2>::from_data(TensorData::new(t.to_vec(), [n, e]), &device);
@@ -80,28 +112,17 @@ fn by_ranks(
             duplicates: &duplicates,
         })
         .collect();
-    let mut all = LogSumExps {
-        image: vec![],
-        text: vec![],
+    let own: Vec<LogSumExps> = batches.iter().map(|b| b.log_sum_exps()).collect();
+    let all = LogSumExps {
+        image: Tensor::cat(own.iter().map(|own| own.image.clone()).collect(), 0),
+        text: Tensor::cat(own.iter().map(|own| own.text.clone()).collect(), 0),
     };
-    for batch in &batches {
-        let own = batch.log_sum_exps();
-        all.image.extend(own.image);
-        all.text.extend(own.text);
-    }
-    let mut whole = LossGradients {
-        image: vec![],
-        text: vec![],
-        logit_scale: 0.0,
-        logit_bias: 0.0,
-    };
-    for batch in &batches {
-        let own = batch.gradients(&all);
-        whole.image.extend(own.image);
-        whole.text.extend(own.text);
-        whole.logit_scale += own.logit_scale;
-    }
-    (batches[0].loss(&all), whole)
+    let terms = batches[0].loss_terms(&all);
+    let loss = terms.loss(&to_vec(terms.terms.clone()));
+    (
+        loss,
+        Whole::of(batches.iter().map(|batch| batch.gradients(&all))),
+    )
 }
 
 fn assert_close(ours: &[f32], reference: &[f64]) {
@@ -135,7 +156,7 @@ fn any_cut_into_ranks_and_tiles_gives_the_full_batch_loss_and_gradient() {
                 assert!((ours - loss).abs() < 1e-5 * loss.max(1.0), "{ours} {loss}");
                 assert_close(&gradients.image, &dx);
                 assert_close(&gradients.text, &dy);
-                assert!((f64::from(gradients.logit_scale) - ds).abs() < 1e-4 * ds.abs().max(0.1));
+                assert!((gradients.logit_scale - ds).abs() < 1e-4 * ds.abs().max(0.1));
             }
         }
     }
@@ -154,7 +175,7 @@ fn a_sample_that_stands_twice_is_no_negative_of_itself() {
     assert!((ours - loss).abs() < 1e-5);
     assert_close(&gradients.image, &dx);
     assert_close(&gradients.text, &dy);
-    assert!((f64::from(gradients.logit_scale) - ds).abs() < 1e-4);
+    assert!((gradients.logit_scale - ds).abs() < 1e-4);
 }
 
 /// The naive form of the sigmoid loss in f64: loss, dL/dx, dL/dy, dL/d(logit scale), dL/d(bias).
@@ -206,8 +227,7 @@ fn the_sigmoid_loss_and_its_gradient_are_exact_for_any_cut_and_tile() {
             (vec![0, 4, 13], 3),
             (vec![0, 1, 7, 13], 5),
         ] {
-            let (mut losses, mut image, mut text) = (vec![], vec![], vec![]);
-            let (mut own_ds, mut own_db) = (0.0, 0.0);
+            let (mut losses, mut gradients) = (vec![], vec![]);
             for cut in cuts.windows(2) {
                 let batch = ContrastiveBatch {
                     x_ne: matrix(&x),
@@ -217,17 +237,16 @@ fn the_sigmoid_loss_and_its_gradient_are_exact_for_any_cut_and_tile() {
                     tile,
                     duplicates: &duplicates,
                 };
-                losses.extend(batch.sigmoid_losses(bias));
-                let own = batch.sigmoid_gradients(bias);
-                image.extend(own.image);
-                text.extend(own.text);
-                own_ds += f64::from(own.logit_scale);
-                own_db += f64::from(own.logit_bias);
+                losses.push(batch.sigmoid_losses(bias));
+                gradients.push(batch.sigmoid_gradients(bias));
             }
-            let ours = losses.iter().map(|l| f64::from(*l)).sum::<f64>() / n as f64;
+            let terms = LossTerms::mean(Tensor::cat(losses, 0));
+            let ours = terms.loss(&to_vec(terms.terms.clone()));
+            let whole = Whole::of(gradients.into_iter());
+            let (own_ds, own_db) = (whole.logit_scale, whole.logit_bias);
             assert!((ours - loss).abs() < 1e-5 * loss.max(1.0), "{ours} {loss}");
-            assert_close(&image, &dx);
-            assert_close(&text, &dy);
+            assert_close(&whole.image, &dx);
+            assert_close(&whole.text, &dy);
             assert!(
                 (own_ds - ds).abs() < 1e-4 * ds.abs().max(0.1),
                 "{own_ds} {ds}"

@@ -27,6 +27,7 @@ mod product;
 mod simd;
 #[cfg(test)]
 mod tests;
+mod token_sum;
 
 pub use activation::{gelu, quick_gelu};
 pub use attention::attention;
@@ -36,3 +37,4 @@ pub use im2col::im2col;
 pub use l2_normalize::l2_normalize;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
+pub use token_sum::sum_by_token;

@@ -6,11 +6,11 @@ use twinspan_types::config::OptimizerConfig;
 
 /// First and second moments of every parameter, in the table's flat layout.
 #[derive(Debug, Clone, PartialEq)]
-pub struct Moments {
+pub struct Moments<N = Vec<f32>> {
     /// Running mean of the gradient.
-    pub exp_avg: Vec<f32>,
+    pub exp_avg: N,
     /// Running mean of the squared gradient.
-    pub exp_avg_sq: Vec<f32>,
+    pub exp_avg_sq: N,
 }
 
 impl Moments {
@@ -27,15 +27,15 @@ impl Moments {
 /// The numbers of one update.
 #[derive(Debug, Clone, Copy)]
 pub struct AdamW {
-    beta1: f32,
-    beta2: f32,
-    eps: f32,
+    pub(super) beta1: f32,
+    pub(super) beta2: f32,
+    pub(super) eps: f32,
     /// lr / (1 - beta1^t).
-    step_size: f32,
+    pub(super) step_size: f32,
     /// 1 / sqrt(1 - beta2^t).
-    root_correction: f32,
+    pub(super) root_correction: f32,
     /// 1 - lr * weight decay, for parameters that decay.
-    keep: f32,
+    pub(super) keep: f32,
 }
 
 impl AdamW {
@@ -60,15 +60,16 @@ impl AdamW {
         params: &mut [f32],
         gradient: &[f32],
         clip: f32,
-        moments: &mut Moments,
+        exp_avg: &mut [f32],
+        exp_avg_sq: &mut [f32],
     ) {
         for spec in table.specs().iter().filter(|spec| !spec.locked) {
             let range = spec.range();
             self.update(
                 &mut params[range.clone()],
                 &gradient[range.clone()],
-                &mut moments.exp_avg[range.clone()],
-                &mut moments.exp_avg_sq[range],
+                &mut exp_avg[range.clone()],
+                &mut exp_avg_sq[range],
                 spec.decay,
                 clip,
             );

@@ -2,9 +2,11 @@
 
 mod adamw;
 mod schedule;
+mod update;
 
 pub use adamw::{AdamW, Moments};
 pub use schedule::learning_rate;
+pub use update::Optimizer;
 
 /// The logit scale stays within [0, ln 100] (Radford et al. 2021, section 2.5).
 pub const LOGIT_SCALE_MAX: f32 = 4.605_170_2;

@@ -5,6 +5,8 @@
 //! times positions.
 
 mod patch_dropout;
+mod pixels;
+mod recompute;
 mod resnet;
 #[cfg(test)]
 pub(crate) mod testing;
@@ -16,16 +18,19 @@ mod vit;
 mod weights;
 
 pub use patch_dropout::PatchDraws;
+pub use recompute::Tape;
 pub use text::TextForward;
+pub use transformer::rows;
+use weights::Source;
 pub use weights::Weights;
 
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Tensor};
 use twinspan_types::Fault;
 use twinspan_types::config::ModelSection;
 
-use crate::config::{IMAGE_MEAN, IMAGE_STD, ModelConfig, VisionConfig};
-use crate::ops;
+use crate::config::{ModelConfig, VisionConfig};
 use crate::params::{BufferTable, ParamTable, Tower};
+use crate::{Compute, Flat, Gradient, ops};
 
 /// Epsilon of every layer norm and batch norm.
 const EPSILON: f32 = 1e-5;
@@ -56,6 +61,8 @@ pub enum BatchNorm<'a> {
 pub struct ImageForward {
     /// Unit rows `[b, e]`.
     pub embeddings: Tensor<2>,
+    /// What the backward pass needs of the blocks, where it computes them again.
+    pub tape: Option<Tape>,
     /// Means and unbiased variances of this call in the layout of [`BufferTable`]; empty for a
     /// ViT and with running statistics.
     pub batch_stats: Vec<f32>,
@@ -92,7 +99,16 @@ impl Clip {
     /// If `flat` has another length than the table.
     #[must_use]
     pub fn weights<'a>(&'a self, flat: &'a [f32], device: &Device) -> Weights<'a> {
-        Weights::new(&self.params, flat, device, None)
+        Weights::new(&self.params, Source::Host(flat), device, DType::F32, None)
+    }
+
+    /// As [`Self::weights`], tracked, where and in what `compute` says.
+    ///
+    /// # Panics
+    /// If the numbers are another table's.
+    #[must_use]
+    pub fn step_weights<'a>(&'a self, flat: &'a Flat, compute: &Compute) -> Weights<'a> {
+        Weights::of_step(&self.params, flat, compute)
     }
 
     /// As [`Self::weights`], of one tower alone: enough to embed with it, in less memory.
@@ -106,7 +122,13 @@ impl Clip {
         flat: &'a [f32],
         device: &Device,
     ) -> Weights<'a> {
-        Weights::new(&self.params, flat, device, Some(tower))
+        Weights::new(
+            &self.params,
+            Source::Host(flat),
+            device,
+            DType::F32,
+            Some(tower),
+        )
     }
 
     /// Embeds pictures: `pixels` is `[batch, side, side, 3]`, red, green and blue of 0 to 255. With
@@ -123,15 +145,14 @@ impl Clip {
         norm: BatchNorm<'_>,
         draws: Option<PatchDraws<'_>>,
     ) -> ImageForward {
-        let (features_be, batch_stats) = self.image_features(w, pixels, batch, norm, draws);
+        let features = self.image_features(w, pixels, batch, norm, draws);
         ImageForward {
-            embeddings: ops::l2_normalize(features_be),
-            batch_stats,
+            embeddings: ops::l2_normalize(features.embeddings),
+            ..features
         }
     }
 
-    /// Features `[b, e]` of pictures, not yet of unit length, and the statistics of this call;
-    /// arguments and panics as [`Clip::embed_images`].
+    /// As [`Clip::embed_images`], but with rows that are not yet of unit length.
     pub(crate) fn image_features(
         &self,
         w: &Weights<'_>,
@@ -139,24 +160,33 @@ impl Clip {
         batch: usize,
         norm: BatchNorm<'_>,
         draws: Option<PatchDraws<'_>>,
-    ) -> (Tensor<2>, Vec<f32>) {
+    ) -> ImageForward {
         let side = self.config.vision.image_size();
         assert_eq!(
             pixels.len(),
             batch * side * side * 3,
             "bytes of {batch} pictures of side {side}"
         );
-        let data = TensorData::new(normalize(pixels), [batch, side, side, 3]);
-        let x_bhwc = Tensor::from_data(data, w.device());
+        let x_bhwc = pixels::normalized(pixels, batch, side, w.device());
         let visual = w.scope("visual");
         match self.config.vision {
             VisionConfig::ViT { .. } => {
-                let features_be = vit::forward(&self.config, &visual, x_bhwc, draws);
-                (features_be, Vec::new())
+                let (embeddings, tape) = vit::forward(&self.config, &visual, x_bhwc, draws);
+                ImageForward {
+                    embeddings,
+                    tape,
+                    batch_stats: Vec::new(),
+                }
             }
             VisionConfig::ResNet { .. } => {
                 let norms = resnet::Norms::new(&self.buffers, norm);
-                resnet::forward(&self.config, &visual, x_bhwc, norms)
+                let (embeddings, batch_stats) =
+                    resnet::forward(&self.config, &visual, x_bhwc, norms);
+                ImageForward {
+                    embeddings,
+                    tape: None,
+                    batch_stats,
+                }
             }
         }
     }
@@ -172,39 +202,40 @@ impl Clip {
         text::forward(&self.config, w, ids, length)
     }
 
-    /// Runs one backward pass and adds the gradients of all parameters to `out` (layout of
-    /// [`ParamTable`]). `outputs` pairs embeddings `[b, e]` with the loss's gradient with respect
-    /// to them; `texts` are the text forwards among them, for the token embedding.
+    /// Goes backward from some embeddings and adds the gradients of all parameters to `out`; `texts`
+    /// are the text forwards among them, for the token embedding.
     ///
     /// # Panics
-    /// If a gradient's or `out`'s length is wrong, or the weights are not tracked.
+    /// If a gradient's shape or `out`'s table is wrong, or the weights are not tracked.
     pub fn backward(
         &self,
         w: &Weights<'_>,
-        outputs: Vec<(Tensor<2>, Vec<f32>)>,
+        outputs: Vec<Pulled>,
         texts: &[TextForward],
-        out: &mut [f32],
+        out: &mut Gradient,
     ) {
-        let products = outputs.into_iter().map(|(embeddings_be, gradient)| {
-            let data = TensorData::new(gradient, embeddings_be.dims());
-            let gradient_be = Tensor::from_data(data, w.device());
-            (embeddings_be * gradient_be).sum()
+        let products = outputs.iter().map(|output| {
+            let gradient_be = output.gradient.clone().autodiff();
+            (output.embeddings.clone() * gradient_be).sum()
         });
-        if let Some(total) = products.reduce(|left, right| left + right) {
-            w.accumulate(&mut total.backward(), texts, out);
+        let Some(total) = products.reduce(|left, right| left + right) else {
+            return;
+        };
+        let mut grads = total.backward();
+        drop(total);
+        w.accumulate(&mut grads, texts, out);
+        for tape in outputs.into_iter().filter_map(|output| output.tape) {
+            tape.backward(w, &mut grads, |grads| w.accumulate(grads, texts, out));
         }
     }
 }
 
-/// `(value / 255 - mean) / std`, colour by colour, as open_clip computes it in f32.
-fn normalize(pixels: &[u8]) -> Vec<f32> {
-    let tables: [[f32; 256]; 3] = std::array::from_fn(|colour| {
-        let (mean, std) = (IMAGE_MEAN[colour] as f32, IMAGE_STD[colour] as f32);
-        std::array::from_fn(|value| (value as f32 / 255.0 - mean) / std)
-    });
-    let mut values = Vec::with_capacity(pixels.len());
-    for pixel in pixels.chunks_exact(3) {
-        values.extend((0..3).map(|colour| tables[colour][usize::from(pixel[colour])]));
-    }
-    values
+/// What the backward pass of a tower begins with.
+pub struct Pulled {
+    /// What a tower gave, `[b, e]`.
+    pub embeddings: Tensor<2>,
+    /// The loss's gradient with respect to it, `[b, e]`, off any graph.
+    pub gradient: Tensor<2>,
+    /// What the tower has kept of its blocks, where they are computed again.
+    pub tape: Option<Tape>,
 }

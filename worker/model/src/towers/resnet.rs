@@ -1,7 +1,7 @@
 //! OpenAI's ModifiedResNet: three-convolution stem, pooling in place of strides, attention pooling.
 
 use burn::tensor::activation::{relu, softmax};
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor, TensorData};
 
 use super::transformer::linear;
 use super::weights::Scope;
@@ -117,7 +117,8 @@ impl<'a> Norms<'a> {
                 };
                 let scale_c = gamma_c * constant(inverse);
                 let shift_c = beta_c - constant(running[norm.mean()].to_vec()) * scale_c.clone();
-                let rows_nc = rows_nc * scale_c.unsqueeze() + shift_c.unsqueeze();
+                let wide_nc = rows_nc.cast(DType::F32);
+                let rows_nc = w.activations(wide_nc * scale_c.unsqueeze() + shift_c.unsqueeze());
                 if rectify { relu(rows_nc) } else { rows_nc }
             }
         };
@@ -142,7 +143,7 @@ pub(super) fn forward(
     else {
         unreachable!("the caller dispatches on the tower");
     };
-    let mut x = Maps::from_nhwc(x_bhwc);
+    let mut x = Maps::from_nhwc(w.activations(x_bhwc));
     x = norms.apply(w, "bn1", x.conv3(w, "conv1", 2), true);
     x = norms.apply(w, "bn2", x.conv3(w, "conv2", 1), true);
     x = norms.apply(w, "bn3", x.conv3(w, "conv3", 1), true);

@@ -2,8 +2,8 @@
 
 use burn::tensor::Tensor;
 
-use super::Weights;
 use super::transformer::{Transformer, layer_norm, row_numbers};
+use super::{Tape, Weights};
 use crate::config::ModelConfig;
 use crate::ops;
 
@@ -15,6 +15,22 @@ pub struct TextForward {
     pub rows: Tensor<2>,
     /// The ids, `[b, t]`.
     pub ids: Vec<u32>,
+    /// What the backward pass needs of the blocks, where it computes them again.
+    pub tape: Option<Tape>,
+}
+
+impl TextForward {
+    /// The ids that a text's embedding depends on; none for the padding behind its end.
+    pub(super) fn read_ids(&self) -> Vec<Option<u32>> {
+        let [texts, _] = self.embeddings.dims();
+        let rows = self.ids.chunks_exact(self.ids.len() / texts.max(1));
+        rows.flat_map(|ids| {
+            let end = end(ids);
+            let read = move |(place, &id)| (place <= end).then_some(id);
+            ids.iter().enumerate().map(read)
+        })
+        .collect()
+    }
 }
 
 pub(super) fn forward(
@@ -45,13 +61,14 @@ pub(super) fn forward(
         quick_gelu: config.quick_gelu,
     };
     let x_nw = x_btw.reshape([batch * length, text.width]);
-    let x_bw = blocks.forward(&w.scope("transformer"), x_nw, batch, &read_b);
+    let (x_bw, tape) = blocks.forward(&w.scope("transformer"), x_nw, batch, &read_b);
     let x_bw = layer_norm(&root, "ln_final", x_bw);
     let features_be = ops::linear(x_bw, root.matrix("text_projection").transpose(), None);
     TextForward {
         embeddings: ops::l2_normalize(features_be),
         rows: rows_nw,
         ids: ids.to_vec(),
+        tape,
     }
 }
 

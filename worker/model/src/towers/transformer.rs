@@ -3,10 +3,12 @@
 use burn::tensor::{Int, Tensor};
 
 use super::EPSILON;
+use super::recompute::Tape;
 use super::weights::Scope;
 use crate::ops;
 
 /// The numbers of a stack of blocks.
+#[derive(Clone, Copy)]
 pub(super) struct Transformer {
     pub layers: usize,
     pub heads: usize,
@@ -27,29 +29,49 @@ pub(super) fn linear(w: &Scope<'_>, name: &str, rows_ni: Tensor<2>) -> Tensor<2>
 }
 
 impl Transformer {
+    /// A block's name in the stack.
+    pub(super) fn name_of(layer: usize) -> String {
+        format!("resblocks.{layer}")
+    }
+
     /// Runs the blocks over tokens `[b * t, w]` of `batch` samples and returns the rows `read`
     /// of the last one, `[b, w]`.
     ///
-    /// A tower reads one row of each sample. After the last attention rows do not meet again, so
-    /// only those rows go on from there: the same numbers, and most of that block's work saved.
+    /// Where activations are computed again in the backward pass, what that needs comes with them.
     pub(super) fn forward(
         &self,
         w: &Scope<'_>,
+        x_nw: Tensor<2>,
+        batch: usize,
+        read_b: &Tensor<1, Int>,
+    ) -> (Tensor<2>, Option<Tape>) {
+        if w.weights().recomputes() {
+            let (x_bw, tape) = Tape::record(self, w, x_nw, batch, read_b);
+            return (x_bw, Some(tape));
+        }
+        let block = |x_nw, layer| self.block(w, layer, x_nw, batch, read_b);
+        ((0..self.layers).fold(x_nw, block), None)
+    }
+
+    /// One block. A tower reads one row of each sample. After the last attention rows do not meet
+    /// again, so only those rows go on from there: the same numbers, and most of that block's work
+    /// saved.
+    pub(super) fn block(
+        &self,
+        w: &Scope<'_>,
+        layer: usize,
         mut x_nw: Tensor<2>,
         batch: usize,
         read_b: &Tensor<1, Int>,
     ) -> Tensor<2> {
-        for layer in 0..self.layers {
-            let block = w.scope(&format!("resblocks.{layer}"));
-            let mut attended_nw = self.attend(&block, x_nw.clone(), batch);
-            if layer + 1 == self.layers {
-                x_nw = x_nw.select(0, read_b.clone());
-                attended_nw = attended_nw.select(0, read_b.clone());
-            }
-            x_nw = x_nw + linear(&block, "attn.out_proj", attended_nw);
-            x_nw = x_nw.clone() + self.mlp(&block, x_nw);
+        let block = w.scope(&Self::name_of(layer));
+        let mut attended_nw = self.attend(&block, x_nw.clone(), batch);
+        if layer + 1 == self.layers {
+            x_nw = x_nw.select(0, read_b.clone());
+            attended_nw = attended_nw.select(0, read_b.clone());
         }
-        x_nw
+        x_nw = x_nw + linear(&block, "attn.out_proj", attended_nw);
+        x_nw.clone() + self.mlp(&block, x_nw)
     }
 
     /// Attention up to its output projection; rows `[b * t, w]`.
@@ -73,6 +95,13 @@ impl Transformer {
         };
         linear(block, "mlp.c_proj", active)
     }
+}
+
+/// Some rows of a matrix, in that order.
+#[must_use]
+pub fn rows(t_nw: Tensor<2>, numbers: impl Iterator<Item = usize>) -> Tensor<2> {
+    let numbers = row_numbers(numbers, &t_nw);
+    t_nw.select(0, numbers)
 }
 
 /// Row numbers as a tensor beside `like`.

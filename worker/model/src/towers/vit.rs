@@ -3,6 +3,7 @@
 use burn::tensor::Tensor;
 
 use super::patch_dropout::{PatchDraws, kept};
+use super::recompute::Tape;
 use super::transformer::{Transformer, layer_norm, row_numbers};
 use super::weights::Scope;
 use crate::config::{ModelConfig, VisionConfig};
@@ -15,7 +16,7 @@ pub(super) fn forward(
     w: &Scope<'_>,
     x_bhwc: Tensor<4>,
     draws: Option<PatchDraws<'_>>,
-) -> Tensor<2> {
+) -> (Tensor<2>, Option<Tape>) {
     let VisionConfig::ViT {
         layers,
         width,
@@ -28,7 +29,7 @@ pub(super) fn forward(
         unreachable!("the caller dispatches on the tower");
     };
     let batch = x_bhwc.dims()[0];
-    let mut patches_nk = ops::im2col(x_bhwc, patch_size, patch_size, 0);
+    let mut patches_nk = w.activations(ops::im2col(x_bhwc, patch_size, patch_size, 0));
     let mut patches = patches_nk.dims()[0] / batch;
     let position_tw = w.matrix("positional_embedding");
     let class_position_1w = position_tw.clone().narrow(0, 0, 1);
@@ -63,7 +64,7 @@ pub(super) fn forward(
         causal: false,
         quick_gelu: config.quick_gelu,
     };
-    let x_bw = blocks.forward(&w.scope("transformer"), x_nw, batch, &read_b);
+    let (x_bw, tape) = blocks.forward(&w.scope("transformer"), x_nw, batch, &read_b);
     let x_bw = layer_norm(w, "ln_post", x_bw);
-    ops::linear(x_bw, w.matrix("proj").transpose(), None)
+    (ops::linear(x_bw, w.matrix("proj").transpose(), None), tape)
 }
