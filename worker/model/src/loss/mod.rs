@@ -20,6 +20,7 @@ use std::ops::Range;
 
 use self::rows::Rows;
 use crate::flat::to_vec;
+use crate::ops::exact_product;
 
 /// The log-sum-exps of image rows (over texts) and text rows (over images).
 #[derive(Debug, Clone)]
@@ -239,7 +240,7 @@ impl ContrastiveBatch<'_> {
             for columns in blocks(0..n, self.tile) {
                 let logits_rc = self.logits(&a_re, b_ne, &rows, &columns);
                 let p_rc = weights(logits_rc, &columns);
-                pull_re = pull_re + p_rc.matmul(rows_of(b_ne, &columns));
+                pull_re = pull_re + exact_product(p_rc, rows_of(b_ne, &columns));
             }
             along.push(dot_rows(a_re, pull_re.clone()).squeeze_dim(1));
             gradient.push(pull_re.mul_scalar(factor));
@@ -260,7 +261,7 @@ impl ContrastiveBatch<'_> {
         columns: &Range<usize>,
     ) -> Tensor<2> {
         let b_ce = rows_of(b_ne, columns);
-        let logits_rc = a_re.clone().matmul(b_ce.transpose()).mul_scalar(self.scale);
+        let logits_rc = exact_product(a_re.clone(), b_ce.transpose()).mul_scalar(self.scale);
         match self.duplicates.mask(rows, columns) {
             None => logits_rc,
             Some(mask) => {

@@ -9,6 +9,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::composed;
+use super::exact::ExactProduct;
 use super::glue::{Output, Values, map_blocks, record};
 use super::product::{Matrix, product, product_over};
 use super::simd::{LANES, dot, exp, fold, multiversion};
@@ -37,7 +38,7 @@ pub fn attention(qkv: Tensor<3>, heads: usize, causal: bool) -> Tensor<3> {
     Fusion: cfg(feature = "gpu"),
     Autodiff
 )]
-pub(super) trait Attention: Backend {
+pub(super) trait Attention: Backend + ExactProduct {
     #[fusion(default)]
     fn fused_attention(qkv: FloatTensor<Self>, heads: usize, causal: bool) -> FloatTensor<Self> {
         composed::attention::<Self>(qkv, heads, causal)

@@ -10,6 +10,7 @@ use burn::tensor::Tensor;
 use burn_flex::FlexTensor;
 
 use super::composed;
+use super::exact::ExactProduct;
 use super::glue::{
     Output, Values, block_rows, map_blocks, map_ranges, record, sum_in_order, tensor,
 };
@@ -46,7 +47,7 @@ pub fn linear(x: Tensor<2>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tenso
     Fusion: cfg(feature = "gpu"),
     Autodiff
 )]
-pub(super) trait Linear: Backend {
+pub(super) trait Linear: Backend + ExactProduct {
     #[fusion(default)]
     fn fused_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>) -> FloatTensor<Self> {
         composed::linear::<Self>(x, weight, None)

@@ -16,6 +16,7 @@ mod attention;
 mod avg_pool;
 mod batch_norm;
 mod composed;
+mod exact;
 mod glue;
 #[cfg(feature = "gpu")]
 mod gpu;
@@ -33,6 +34,7 @@ pub use activation::{gelu, quick_gelu};
 pub use attention::attention;
 pub use avg_pool::avg_pool;
 pub use batch_norm::{BatchStats, batch_norm};
+pub use exact::{allow_tf32, exact_product};
 pub use im2col::im2col;
 pub use l2_normalize::l2_normalize;
 pub use layer_norm::layer_norm;

@@ -6,8 +6,9 @@ use burn::tensor::ops::AttentionModuleOptions;
 use burn::tensor::{DType, Slice, TensorData};
 
 use super::num::Num;
+use crate::ops::exact::ExactProduct;
 
-pub(in crate::ops) fn attention<B: Backend>(
+pub(in crate::ops) fn attention<B: ExactProduct>(
     qkv: FloatTensor<B>,
     heads: usize,
     causal: bool,
@@ -24,7 +25,7 @@ pub(in crate::ops) fn attention<B: Backend>(
     out_bthd.reshape([batch, length, joined / 3]).0
 }
 
-pub(in crate::ops) fn attention_backward<B: Backend>(
+pub(in crate::ops) fn attention_backward<B: ExactProduct>(
     qkv: FloatTensor<B>,
     grad: FloatTensor<B>,
     heads: usize,

@@ -6,8 +6,9 @@ use std::f32::consts::{FRAC_1_SQRT_2, PI};
 
 use super::num::Num;
 use crate::ops::activation::Kind;
+use crate::ops::exact::ExactProduct;
 
-pub(in crate::ops) fn linear<B: Backend>(
+pub(in crate::ops) fn linear<B: ExactProduct>(
     x: FloatTensor<B>,
     weight: FloatTensor<B>,
     bias: Option<FloatTensor<B>>,
@@ -20,14 +21,14 @@ pub(in crate::ops) fn linear<B: Backend>(
     (product + bias.reshape([1, outputs])).0
 }
 
-pub(in crate::ops) fn input_gradient<B: Backend>(
+pub(in crate::ops) fn input_gradient<B: ExactProduct>(
     grad: &FloatTensor<B>,
     weight: &FloatTensor<B>,
 ) -> FloatTensor<B> {
     Num::<B>(grad.clone()).matmul(Num(weight.clone())).0
 }
 
-pub(in crate::ops) fn weight_gradient<B: Backend>(
+pub(in crate::ops) fn weight_gradient<B: ExactProduct>(
     grad: &FloatTensor<B>,
     x: &FloatTensor<B>,
 ) -> FloatTensor<B> {

@@ -6,6 +6,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, FloatDType, Shape, Slice};
 
+use crate::ops::exact::{ExactProduct, tf32_is_allowed};
+
 /// A tensor of backend `B`. Tensors of one rank that meet are broadcast along dimensions of 1.
 pub(super) struct Num<B: Backend>(pub FloatTensor<B>);
 
@@ -46,10 +48,6 @@ impl<B: Backend> Num<B> {
 
     pub(super) fn transpose(self) -> Self {
         Self(B::float_transpose(self.0))
-    }
-
-    pub(super) fn matmul(self, right: Self) -> Self {
-        Self(B::float_matmul(self.0, right.0))
     }
 
     pub(super) fn slice(self, slices: &[Slice]) -> Self {
@@ -114,6 +112,15 @@ impl<B: Backend> Num<B> {
         let bools = burn::backend::get_or_init_device_settings::<B>(&device).bool_dtype;
         let above = B::float_greater_elem(self.0, bound.into(), bools);
         Self(B::bool_into_float(above, dtype))
+    }
+}
+
+impl<B: ExactProduct> Num<B> {
+    pub(super) fn matmul(self, right: Self) -> Self {
+        match self.dtype() == DType::F32 && !tf32_is_allowed() {
+            true => Self(B::multiply_exactly(self.0, right.0)),
+            false => Self(B::float_matmul(self.0, right.0)),
+        }
     }
 }
 
