@@ -1,4 +1,4 @@
-//! Stopping a rank's collectives from another thread.
+//! Stopping a rank's collectives from another thread, and what the engines of one generation share.
 
 use crate::CollectiveError;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -9,6 +9,9 @@ use std::time::Duration;
 pub(crate) const TICK: Duration = Duration::from_millis(50);
 
 /// Stops one rank's collectives, and tells which one it is in. Clones share one state.
+///
+/// Engines that serve one generation side by side share one handle: they count their collectives
+/// together, and what breaks one of them breaks all.
 #[derive(Debug, Clone, Default)]
 pub struct AbortHandle {
     shared: Arc<Shared>,
@@ -17,7 +20,13 @@ pub struct AbortHandle {
 #[derive(Debug, Default)]
 struct Shared {
     sequence: AtomicU64,
+    completed: AtomicU64,
+    /// The first collective that goes on after its call; 0 without one.
+    under_way: AtomicU64,
     reason: OnceLock<String>,
+    /// What another thread than the caller's saw break.
+    failed: OnceLock<CollectiveError>,
+    poisoned: OnceLock<String>,
 }
 
 impl AbortHandle {
@@ -46,13 +55,52 @@ impl AbortHandle {
         self.shared.sequence.fetch_add(1, Ordering::AcqRel) + 1
     }
 
-    /// Fails once the handle was aborted.
+    /// Takes note that a collective is done on this rank.
+    pub(crate) fn complete(&self, sequence: u64) {
+        self.shared.completed.fetch_max(sequence, Ordering::AcqRel);
+    }
+
+    /// Takes note of the first collective that goes on after its call.
+    pub(crate) fn set_under_way(&self, first: Option<u64>) {
+        self.shared
+            .under_way
+            .store(first.unwrap_or(0), Ordering::Release);
+    }
+
+    /// The last collective that was completed with all before it.
+    pub(crate) fn completed(&self) -> u64 {
+        let completed = self.shared.completed.load(Ordering::Acquire);
+        match self.shared.under_way.load(Ordering::Acquire) {
+            0 => completed,
+            first => completed.min(first - 1),
+        }
+    }
+
+    /// Takes note of what broke while no call was there to say it; the first stays.
+    pub(crate) fn fail(&self, error: CollectiveError) {
+        let _ = self.shared.failed.set(error);
+    }
+
+    /// Fails once the handle was aborted, or something broke outside a call.
     pub(crate) fn check(&self) -> Result<(), CollectiveError> {
+        if let Some(error) = self.shared.failed.get() {
+            return Err(error.again());
+        }
         match self.shared.reason.get() {
             Some(reason) => Err(CollectiveError::Aborted {
                 reason: reason.clone(),
             }),
             None => Ok(()),
         }
+    }
+
+    /// Lets no collective follow.
+    pub(crate) fn poison(&self, cause: String) {
+        let _ = self.shared.poisoned.set(cause);
+    }
+
+    /// What the first error said.
+    pub(crate) fn poisoned(&self) -> Option<&str> {
+        self.shared.poisoned.get().map(String::as_str)
     }
 }

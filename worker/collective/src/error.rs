@@ -94,7 +94,8 @@ pub enum CollectiveError {
         /// Both sides' values, and which rank saw them.
         detail: String,
     },
-    /// An earlier collective failed: nothing can follow it in this generation.
+    /// An earlier collective failed, or NCCL did without saying because of which rank: nothing can
+    /// follow it in this generation.
     #[error("an earlier collective of this generation failed: {cause}")]
     Poisoned {
         /// The first error's message.
@@ -126,6 +127,54 @@ pub enum CollectiveError {
 }
 
 impl CollectiveError {
+    /// The same error once more, for another call that meets it.
+    pub(crate) fn again(&self) -> Self {
+        let copy = |source: &io::Error| io::Error::new(source.kind(), source.to_string());
+        match self {
+            Self::PeerLost { peer, source } => Self::PeerLost {
+                peer: *peer,
+                source: copy(source),
+            },
+            Self::PeerLeft { peer, reason } => Self::PeerLeft {
+                peer: *peer,
+                reason: reason.clone(),
+            },
+            Self::Timeout {
+                operation,
+                sequence,
+                waited,
+            } => Self::Timeout {
+                operation: *operation,
+                sequence: *sequence,
+                waited: *waited,
+            },
+            Self::Aborted { reason } => Self::Aborted {
+                reason: reason.clone(),
+            },
+            Self::Protocol { detail } => Self::Protocol {
+                detail: detail.clone(),
+            },
+            Self::Poisoned { cause } => Self::Poisoned {
+                cause: cause.clone(),
+            },
+            Self::Connect {
+                peer,
+                address,
+                waited,
+                detail,
+            } => Self::Connect {
+                peer: *peer,
+                address: address.clone(),
+                waited: *waited,
+                detail: detail.clone(),
+            },
+            Self::Local { doing, source } => Self::Local {
+                doing: doing.clone(),
+                source: copy(source),
+            },
+        }
+    }
+
     /// The rank whose link failed, for the coordinator's table of failed pairs; none where another
     /// rank cannot be blamed from what this one saw.
     #[must_use]

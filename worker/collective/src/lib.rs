@@ -1,8 +1,9 @@
 //! The data plane among the ranks of one generation: gathers, sums, broadcasts and barriers over
-//! host memory.
+//! host memory, and between GPUs over theirs.
 //!
 //! Every rank calls the same collectives in the same order with the same sizes. Engines:
-//! [`ThreadWorld`] for the ranks of one process, and [`TcpRing`] between processes and machines.
+//! [`ThreadWorld`] for the ranks of one process, [`TcpRing`] between processes and machines, and
+//! [`NcclEngine`] between GPUs.
 //! Nothing here knows of the coordinator: a broken collective is an error on every rank, and the
 //! caller leaves the generation.
 //!
@@ -16,11 +17,15 @@ mod error;
 mod farewell;
 mod gate;
 mod layout;
+mod line;
+pub mod nccl;
 pub mod tcp;
 pub mod threads;
 
 pub use abort::AbortHandle;
 pub use error::{CollectiveError, Operation};
+pub use line::Line;
+pub use nccl::{DeviceBuffer, NcclConfig, NcclConnectError, NcclEngine};
 pub use tcp::{RingConfig, RingListener, TcpRing};
 pub use threads::{ThreadCollective, ThreadWorld};
 
@@ -43,6 +48,12 @@ pub trait Collective: Send {
 
     /// A handle by which another thread stops this rank's collectives and sees how far it is.
     fn abort_handle(&self) -> AbortHandle;
+
+    /// Where an engine beside this one hears of ranks that leave; silent unless the engine says
+    /// otherwise.
+    fn line(&self) -> Line {
+        Line::silent()
+    }
 
     /// Gathers every rank's numbers.
     ///

@@ -17,11 +17,13 @@ pub use listener::RingListener;
 use crate::farewell::Farewell;
 use crate::gate::{Gate, Gated};
 use crate::layout::{Call, check_gather, check_message, check_root, chunk, disjoint, part};
+use crate::line::{Hearing, Line};
 use crate::{AbortHandle, Collective, CollectiveError, Operation};
 use connect::Limits;
 use frame::Sink;
 use handshake::Hello;
 use links::Links;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 use std::time::{Duration, Instant};
 use twinspan_types::{Generation, Nonce, Rank, WorldSize};
 
@@ -55,7 +57,7 @@ pub struct TcpRing {
     rank: Rank,
     world_size: WorldSize,
     /// None in a world of one rank.
-    links: Option<Links>,
+    links: Option<Arc<Mutex<Links>>>,
     /// Reused by every sum.
     scratch: Vec<f32>,
     gate: Gate,
@@ -111,7 +113,7 @@ impl TcpRing {
                 };
                 let (left, right) = connect::neighbours(listener, &members, &hello, &limits)?;
                 let links = Links::new(rank, world_size, left, right, step_timeout, abort.clone());
-                (Some(links), vec![0.0; SCRATCH])
+                (Some(Arc::new(Mutex::new(links))), vec![0.0; SCRATCH])
             }
         };
         Ok(Self {
@@ -141,7 +143,7 @@ impl TcpRing {
         for round in 0..self.world_size.0 - 1 {
             let (out, into) = (self.left_by(start + round), self.left_by(start + round + 1));
             let (send, receive) = disjoint(buffer, place(out), place(into));
-            let Some(links) = &mut self.links else {
+            let Some(mut links) = self.links.as_deref().map(lock) else {
                 return Ok(());
             };
             let receive = Sink::Into(bytemuck::cast_slice_mut(receive));
@@ -166,7 +168,7 @@ impl TcpRing {
                 chunk(length, world, out),
                 chunk(length, world, into),
             );
-            let Some(links) = &mut self.links else {
+            let Some(mut links) = self.links.as_deref().map(lock) else {
                 return Ok(());
             };
             let receive = Sink::Add {
@@ -200,7 +202,7 @@ impl TcpRing {
                 outgoing.map_or(0..0, segment),
                 incoming.map_or(length..length, segment),
             );
-            let Some(links) = &mut self.links else {
+            let Some(mut links) = self.links.as_deref().map(lock) else {
                 return Ok(());
             };
             let round = |index: usize| u32::try_from(index).unwrap_or(u32::MAX);
@@ -214,14 +216,39 @@ impl TcpRing {
     }
 }
 
+/// The ring's own thread holds it through an exchange, a line's for a moment.
+fn lock(links: &Mutex<Links>) -> MutexGuard<'_, Links> {
+    links.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Hearing for Mutex<Links> {
+    fn listen(&self, sequence: u64) -> Result<(), CollectiveError> {
+        // While the ring is in an exchange it hears for itself, and what it hears poisons both.
+        match self.try_lock() {
+            Ok(mut links) => links.listen(sequence),
+            Err(TryLockError::Poisoned(links)) => links.into_inner().listen(sequence),
+            Err(TryLockError::WouldBlock) => Ok(()),
+        }
+    }
+
+    fn leave(&self, farewell: &Farewell) {
+        match self.try_lock() {
+            Ok(links) => links.leave(farewell),
+            Err(TryLockError::Poisoned(links)) => links.into_inner().leave(farewell),
+            // The ring's exchange meets the same error at its next look, and leaves for both.
+            Err(TryLockError::WouldBlock) => {}
+        }
+    }
+}
+
 impl Gated for TcpRing {
     fn gate(&mut self) -> &mut Gate {
         &mut self.gate
     }
 
     fn leave(&mut self, farewell: &Farewell) {
-        if let Some(links) = &self.links {
-            links.leave(farewell);
+        if let Some(links) = self.links.as_deref() {
+            lock(links).leave(farewell);
         }
     }
 }
@@ -245,6 +272,10 @@ impl Collective for TcpRing {
 
     fn abort_handle(&self) -> AbortHandle {
         self.gate.abort_handle().clone()
+    }
+
+    fn line(&self) -> Line {
+        self.links.as_ref().map_or_else(Line::silent, Line::through)
     }
 
     fn all_gather(
@@ -293,7 +324,9 @@ impl Collective for TcpRing {
             for round in 0..this.world_size.0 - 1 {
                 let (out, into) = (this.left_by(round), this.left_by(round + 1));
                 let mut message = Vec::new();
-                let Some(links) = &mut this.links else { break };
+                let Some(mut links) = this.links.as_deref().map(lock) else {
+                    break;
+                };
                 links.exchange(
                     call,
                     Some((round, &messages[out.index()])),

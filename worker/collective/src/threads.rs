@@ -4,6 +4,7 @@ use crate::abort::TICK;
 use crate::farewell::Farewell;
 use crate::gate::{Gate, Gated};
 use crate::layout::{Call, check_gather, check_message, check_root, part};
+use crate::line::{Hearing, Line};
 use crate::{AbortHandle, Collective, CollectiveError, Operation};
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -76,6 +77,25 @@ impl Meeting {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    fn say(&self, farewell: &Farewell) {
+        self.lock().farewell.get_or_insert_with(|| farewell.clone());
+        self.changed.notify_all();
+    }
+}
+
+impl Hearing for Meeting {
+    fn listen(&self, sequence: u64) -> Result<(), CollectiveError> {
+        let word = self.lock().farewell.clone();
+        match word.filter(|word| word.completed < sequence) {
+            Some(word) => Err(word.into_error()),
+            None => Ok(()),
+        }
+    }
+
+    fn leave(&self, farewell: &Farewell) {
+        self.say(farewell);
+    }
 }
 
 impl ThreadCollective {
@@ -142,11 +162,7 @@ impl Gated for ThreadCollective {
     }
 
     fn leave(&mut self, farewell: &Farewell) {
-        self.meeting
-            .lock()
-            .farewell
-            .get_or_insert_with(|| farewell.clone());
-        self.meeting.changed.notify_all();
+        self.meeting.say(farewell);
     }
 }
 
@@ -169,6 +185,10 @@ impl Collective for ThreadCollective {
 
     fn abort_handle(&self) -> AbortHandle {
         self.gate.abort_handle().clone()
+    }
+
+    fn line(&self) -> Line {
+        Line::through(&self.meeting)
     }
 
     fn all_gather(

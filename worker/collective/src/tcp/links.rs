@@ -167,6 +167,34 @@ impl Links {
         }
     }
 
+    /// Fails when the right neighbour is gone, or has left before this collective; does not wait.
+    /// The right one is enough: whatever ends a rank goes round the ring.
+    pub fn listen(&mut self, sequence: u64) -> Result<(), CollectiveError> {
+        // The word stays for the ring's own next exchange.
+        if let Some(word) = &self.word {
+            return match word.completed < sequence {
+                true => Err(word.clone().into_error()),
+                false => Ok(()),
+            };
+        }
+        let mut right = [PollFd::new(&self.right.1, PollFlags::IN)];
+        poll(&mut right, Duration::ZERO).map_err(local("listening to the right neighbour"))?;
+        if right[0].revents().is_empty() {
+            return Ok(());
+        }
+        match self.hear(TICK) {
+            Word::Silence => Ok(()),
+            Word::Farewell(word) => {
+                self.word = Some(word);
+                self.listen(sequence)
+            }
+            Word::Lost(source) => Err(CollectiveError::PeerLost {
+                peer: self.right.0,
+                source,
+            }),
+        }
+    }
+
     /// Listens to the right neighbour, which says nothing but a farewell.
     fn hear(&self, wait: Duration) -> Word {
         let mut header = [0; HEADER];
