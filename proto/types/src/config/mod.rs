@@ -2,6 +2,7 @@
 
 mod augmentation;
 mod captions;
+mod compute;
 mod data;
 mod eval;
 mod model;
@@ -11,6 +12,7 @@ mod sections;
 
 pub use augmentation::AugmentationConfig;
 pub use captions::Captions;
+pub use compute::{CollectiveChoice, DeviceChoice, NoDevice, Precision, WorkerSection};
 pub use eval::{EvalConfig, EvalSource, EvalTask};
 pub use model::{LockImage, LockText, ModelSection};
 pub use parse::expand_braces;

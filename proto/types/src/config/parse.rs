@@ -1,12 +1,13 @@
 //! From a file's text to a [`RunConfig`].
 
+use super::compute::{COLLECTIVES, PRECISIONS, worker};
 use super::data::data;
 use super::eval::eval;
 use super::model::model;
 use super::reader::{BELOW_ONE, Faults, NOT_NEGATIVE, POSITIVE, Section};
 use super::{
-    CheckpointConfig, ClusterConfig, ConfigError, OptimizerConfig, RunConfig, Schedule,
-    TrainConfig, parse_yaml,
+    CheckpointConfig, ClusterConfig, CollectiveChoice, ConfigError, DeviceChoice, OptimizerConfig,
+    Precision, RunConfig, Schedule, TrainConfig, parse_yaml,
 };
 use crate::{Step, WorldSize};
 use std::path::{Path, PathBuf};
@@ -118,6 +119,7 @@ fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
         optimizer: optimizer(top.section("optimizer")),
         checkpoint: checkpoint(top.section("checkpoint")),
         cluster: cluster(top.section("cluster")),
+        worker: worker(top.section("worker")),
         eval: eval(top.section("eval"), folder),
     };
     fit(&config, &top);
@@ -131,6 +133,9 @@ fn train(mut section: Section<'_>) -> TrainConfig {
         steps: Step(section.positive("steps", 1000)),
         loss_tile: section.count("loss_tile", 512),
         text_groups: section.count("text_groups", 4),
+        precision: section.one_of("precision", &PRECISIONS, Precision::Fp32),
+        tf32: section.flag("tf32", true),
+        recompute: section.flag("recompute", false),
     };
     section.finish();
     config
@@ -206,6 +211,7 @@ fn cluster(mut section: Section<'_>) -> ClusterConfig {
         join_window: section.duration("join_window", Duration::from_millis(500)),
         takeover_after: section.duration("takeover_after", Duration::from_secs(10)),
         checksum_every: section.integer("checksum_every", 100),
+        collective: section.one_of("collective", &COLLECTIVES, CollectiveChoice::Auto),
     };
     let port = config
         .listen
@@ -270,6 +276,23 @@ fn fit(config: &RunConfig, top: &Section<'_>) {
         top.fault(
             "optimizer.warmup",
             format!("{warmup} leaves nothing of train.steps {steps}"),
+        );
+    }
+    let device = config.worker.device;
+    if config.train.precision == Precision::Bf16
+        && matches!(device, DeviceChoice::Cpu | DeviceChoice::Wgpu(_))
+    {
+        top.fault(
+            "train.precision",
+            format!("bf16 needs an NVIDIA GPU, and worker.device is {device}; change one of them"),
+        );
+    }
+    if config.cluster.collective == CollectiveChoice::Nccl
+        && matches!(device, DeviceChoice::Cpu | DeviceChoice::Wgpu(_))
+    {
+        top.fault(
+            "cluster.collective",
+            format!("nccl needs NVIDIA GPUs, and worker.device is {device}; change one of them"),
         );
     }
 }

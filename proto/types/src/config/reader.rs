@@ -3,6 +3,7 @@
 use super::Fault;
 use serde_json::{Map, Value};
 use std::cell::RefCell;
+use std::str::FromStr;
 use std::time::Duration;
 
 /// Where the faults of one file gather.
@@ -120,6 +121,11 @@ impl<'f> Section<'f> {
 
     pub(super) fn string(&mut self, key: &'static str) -> Option<String> {
         self.read(key, "a text", |value| value.as_str().map(str::to_owned))
+    }
+
+    /// A text that is another type's.
+    pub(super) fn parsed<T: FromStr>(&mut self, key: &'static str, expected: &str) -> Option<T> {
+        self.read(key, expected, |value| value.as_str()?.parse().ok())
     }
 
     pub(super) fn required_string(&mut self, key: &'static str, example: &str) -> String {

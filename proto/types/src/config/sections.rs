@@ -1,6 +1,9 @@
 //! What a checked run file holds.
 
-use super::{AugmentationConfig, Captions, EvalConfig, ModelSection};
+use super::{
+    AugmentationConfig, Captions, CollectiveChoice, EvalConfig, ModelSection, Precision,
+    WorkerSection,
+};
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
 use std::path::PathBuf;
@@ -27,6 +30,8 @@ pub struct RunConfig {
     pub checkpoint: CheckpointConfig,
     /// Workers, addresses and time limits.
     pub cluster: ClusterConfig,
+    /// What workers compute on.
+    pub worker: WorkerSection,
     /// What is measured while the run goes on and when it ends.
     pub eval: EvalConfig,
 }
@@ -105,6 +110,13 @@ pub struct TrainConfig {
     pub loss_tile: u32,
     /// Groups of similar length that a rank's captions are cut in.
     pub text_groups: u32,
+    /// What the towers compute in.
+    pub precision: Precision,
+    /// Whether fp32's matrix products may take TF32 on NVIDIA GPUs that have it.
+    pub tf32: bool,
+    /// Whether activations of the towers' blocks are computed again in the backward pass, instead
+    /// of being kept.
+    pub recompute: bool,
 }
 
 /// The update: AdamW with a schedule.
@@ -188,6 +200,8 @@ pub struct ClusterConfig {
     pub takeover_after: Duration,
     /// Steps from one comparison of the ranks' states to the next; 0: they are not compared.
     pub checksum_every: u64,
+    /// What carries the collectives.
+    pub collective: CollectiveChoice,
 }
 
 impl RunConfig {

@@ -283,3 +283,79 @@ fn colours_change_where_the_file_says_how_far_and_how_often() {
         );
     }
 }
+
+#[test]
+fn a_run_file_says_what_is_computed_on_and_in() {
+    let plain = parse(GOOD).expect("a good file");
+    assert_eq!(plain.worker.device, DeviceChoice::Auto);
+    assert_eq!(plain.train.precision, Precision::Fp32);
+    assert!(plain.train.tf32 && !plain.train.recompute);
+    assert_eq!(plain.cluster.collective, CollectiveChoice::Auto);
+
+    let with = |device: &str, precision: &str, collective: &str| {
+        let text = GOOD
+            .replace(
+                "steps: 10",
+                &format!("steps: 10, precision: {precision}, tf32: false, recompute: true"),
+            )
+            .replace(
+                "workers: 2",
+                &format!("workers: 2, collective: {collective}"),
+            );
+        format!("{text}worker: {{device: {device}}}\n")
+    };
+    for (device, choice) in [
+        ("auto", DeviceChoice::Auto),
+        ("cuda", DeviceChoice::AnyCuda),
+        ("cuda:3", DeviceChoice::Cuda(3)),
+    ] {
+        let config = parse(&with(device, "bf16", "nccl")).expect("a good file");
+        assert_eq!(config.worker.device, choice);
+        assert_eq!(config.train.precision, Precision::Bf16);
+        assert!(!config.train.tf32 && config.train.recompute);
+        assert_eq!(config.cluster.collective, CollectiveChoice::Nccl);
+        // A run may go on elsewhere, and in another precision.
+        assert!(config.identity_differences(&plain).is_empty());
+        let yaml = to_yaml(&config).expect("serialises");
+        assert_eq!(parse(&yaml).expect("a run file again"), config);
+        let json = serde_json::to_string(&config).expect("serialises");
+        let read: RunConfig = serde_json::from_str(&json).expect("what workers are sent");
+        assert_eq!(read, config);
+    }
+    assert!(parse(&with("wgpu:0", "fp32", "tcp")).is_ok());
+
+    let told = |text: &str| {
+        let faults = faults(text);
+        let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
+        lines.join("\n")
+    };
+    let devices = "is not auto, cpu, cuda, cuda:N or wgpu:N, with a number N from 0";
+    for device in [
+        "gpu", "cuda:", "cuda:x", "cuda:-1", "cuda:+1", "wgpu", "cpu:0",
+    ] {
+        let said = told(&with(&format!("'{device}'"), "fp32", "tcp"));
+        assert_eq!(said, format!("worker.device: {device:?} {devices}"));
+    }
+    assert_eq!(
+        told(&with("0", "fp32", "tcp")),
+        format!("worker.device: 0 {devices}")
+    );
+    let faults = told(&with("cpu, devices: 2", "amp", "mpi"));
+    assert_eq!(
+        faults,
+        "train.precision: \"amp\" is not one of fp32, bf16\n\
+         cluster.collective: \"mpi\" is not one of auto, tcp, nccl\n\
+         worker.devices: unknown key; did you mean device?"
+    );
+    for device in ["cpu", "wgpu:0"] {
+        assert_eq!(
+            told(&with(device, "bf16", "nccl")),
+            format!(
+                "train.precision: bf16 needs an NVIDIA GPU, and worker.device is {device}; change \
+                 one of them\n\
+                 cluster.collective: nccl needs NVIDIA GPUs, and worker.device is {device}; change \
+                 one of them"
+            )
+        );
+    }
+}
