@@ -56,6 +56,14 @@ macro_rules! answered {
 
 #[tonic::async_trait]
 impl Coordinator for Service {
+    async fn get_run(
+        &self,
+        _call: Call<v1::GetRunRequest>,
+    ) -> Result<Reply<v1::GetRunResponse>, Status> {
+        let config = self.config.clone();
+        Ok(Reply::new(v1::GetRunResponse { config }))
+    }
+
     async fn join(&self, call: Call<v1::JoinRequest>) -> Result<Reply<v1::JoinResponse>, Status> {
         let response = self.ask(Request::Join(call.into_inner().into())).await?;
         answered!(response, Response::Joined(joined) => join_response(joined, self.config.clone()))

@@ -25,7 +25,7 @@ pub struct Fence {
 pub struct Join {
     /// Tells a repeated request from another worker's.
     pub nonce: Nonce,
-    /// What binary it is.
+    /// What binary it is, and what it computes on.
     pub build: String,
     /// `host:port` of its data plane.
     pub address: String,
@@ -311,9 +311,9 @@ pub enum ServiceError {
         /// Workers that are wanted.
         wanted: WorldSize,
     },
-    /// Another binary than the first worker's.
+    /// Another binary, or another kind of device, than the first worker's.
     #[error(
-        "this worker is build {theirs}, the first to join was build {ours}; all workers must run the same binary"
+        "this worker is build {theirs}, the first to join was build {ours}; all workers must run the same binary on the same kind of device"
     )]
     BuildMismatch {
         /// The first worker's.

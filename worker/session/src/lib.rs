@@ -5,6 +5,7 @@
 
 mod boundary;
 mod calls;
+mod connect;
 mod error;
 mod membership;
 mod parts;
@@ -15,6 +16,7 @@ mod vote;
 mod waits;
 
 pub use boundary::Boundary;
+pub use connect::{run_at, wait_for_run};
 pub use error::SessionError;
 pub use membership::{Membership, Outcome, SessionConfig};
 pub use parts::Parts;

@@ -3,6 +3,7 @@
 
 use crate::SessionError;
 use crate::calls::call;
+use crate::connect::parse;
 use crate::reporter;
 use crate::shared::{Ended, Shared};
 use std::future::Future;
@@ -25,7 +26,7 @@ pub(crate) type Client = CoordinatorClient<Channel>;
 pub struct SessionConfig {
     /// `http://host:port` of the coordinator.
     pub url: String,
-    /// What this binary is; all ranks must be the same.
+    /// What this binary is and computes on; all ranks must be the same.
     pub build: String,
     /// `host:port` of this worker's data plane.
     pub address: String,
@@ -92,8 +93,7 @@ impl Membership {
             joins: AsyncMutex::new(0),
         };
         let response = membership.ask_to_join(0, None).await?;
-        let run = serde_json::from_str(&response.config)
-            .map_err(|error| SessionError::UnreadableConfig(error.to_string()))?;
+        let run = parse(&response.config)?;
         Ok((Arc::new(membership), run))
     }
 

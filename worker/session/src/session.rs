@@ -1,6 +1,7 @@
 //! The session's handle: what the training thread calls.
 
 use crate::SessionError;
+use crate::connect::channel;
 use crate::membership::{Membership, Outcome, SessionConfig};
 use crate::shared::Ended;
 use crate::waits::Commit;
@@ -9,17 +10,10 @@ use std::time::Duration;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tonic::transport::Endpoint;
 use twinspan_types::{
     Directive, Evaluation, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp, Step,
     StepReport, WorkerId, World,
 };
-
-/// Longest time of one attempt to connect.
-const CONNECT: Duration = Duration::from_secs(5);
-/// Silence on the connection after which it is tried, and after which it is given up for another:
-/// the coordinator's machine may be gone without a word.
-const KEEPALIVE: Duration = Duration::from_secs(5);
 
 /// What a rank has to tell the coordinator until it is acknowledged.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -50,21 +44,9 @@ impl Session {
             .enable_all()
             .build()
             .map_err(SessionError::Runtime)?;
-        let bad_url = || SessionError::BadUrl {
-            url: config.url.clone(),
-        };
-        let endpoint = Endpoint::from_shared(config.url.clone()).map_err(|_| bad_url())?;
-        if endpoint.uri().scheme().is_none() {
-            return Err(bad_url());
-        }
         let channel = {
             let _entered = runtime.enter();
-            endpoint
-                .connect_timeout(CONNECT)
-                .http2_keep_alive_interval(KEEPALIVE)
-                .keep_alive_timeout(KEEPALIVE)
-                .keep_alive_while_idle(true)
-                .connect_lazy()
+            channel(&config.url)?
         };
         let (membership, run) = runtime.block_on(Membership::join(config, channel))?;
         let beats = Arc::clone(&membership).heartbeat(Membership::interval(&run));
