@@ -7,6 +7,7 @@ mod compute;
 pub mod config;
 mod flat;
 mod gradient;
+pub mod device;
 pub mod loss;
 pub mod openclip;
 pub mod ops;
