@@ -1,14 +1,21 @@
 //! What the ranks exchange in a step, over any collective.
 
+mod on_gpus;
+
 use std::ops::Range;
+use twinspan_collective::nccl::NcclEngine;
 use twinspan_collective::{Collective, CollectiveError};
 use twinspan_model::params::ParamTable;
 use twinspan_model::{Gradient, Tensor, TensorData};
 use twinspan_session::{Vote, VoteError};
 use twinspan_types::Rank;
 
-/// A world's collective together with how many rows each rank holds of the global batch.
+/// A world's collectives together with how many rows each rank holds of the global batch.
 pub struct Exchange {
+    /// Between GPUs, where there is one: numbers that are on a device go through it from memory to
+    /// memory. It ends before the other, which brought its ranks together.
+    nccl: Option<NcclEngine>,
+    /// For all that is in host memory.
     collective: Box<dyn Collective>,
     rows: Vec<usize>,
 }
@@ -54,7 +61,29 @@ impl Exchange {
     /// `rows[r]` is rank r's share of the global batch.
     #[must_use]
     pub fn new(collective: Box<dyn Collective>, rows: Vec<usize>) -> Self {
-        Self { collective, rows }
+        Self {
+            nccl: None,
+            collective,
+            rows,
+        }
+    }
+
+    /// The same with an engine between the ranks' GPUs.
+    #[must_use]
+    pub fn between_gpus(self, nccl: Option<NcclEngine>) -> Self {
+        Self { nccl, ..self }
+    }
+
+    /// Says whether an exchange broke that nothing has waited for yet; what was computed from it is
+    /// worthless then.
+    ///
+    /// # Errors
+    /// When one did.
+    pub fn check(&mut self) -> Result<(), CollectiveError> {
+        match &mut self.nccl {
+            Some(nccl) => nccl.check(),
+            None => Ok(()),
+        }
     }
 
     /// Samples of the global batch.
@@ -76,6 +105,12 @@ impl Exchange {
     /// # Errors
     /// When the collective fails.
     pub fn gather_rows(&mut self, local: Tensor<2>) -> Result<Tensor<2>, CollectiveError> {
+        if self.rows.len() == 1 {
+            return Ok(local);
+        }
+        if let Some(nccl) = &mut self.nccl {
+            return on_gpus::gather_rows(nccl, local, &self.rows);
+        }
         let ([_, width], device) = (local.dims(), local.device());
         let counts: Vec<usize> = self.rows.iter().map(|rows| rows * width).collect();
         let mut all = vec![0.0; counts.iter().sum()];
@@ -130,6 +165,9 @@ impl Exchange {
     fn sum_on_device(&mut self, whole: Tensor<1>) -> Result<Tensor<1>, CollectiveError> {
         if self.rows.len() == 1 {
             return Ok(whole);
+        }
+        if let Some(nccl) = &mut self.nccl {
+            return on_gpus::sum(nccl, whole);
         }
         let ([length], device) = (whole.dims(), whole.device());
         let mut numbers = numbers_of(whole);

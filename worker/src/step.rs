@@ -5,6 +5,7 @@ use crate::grouping::group_by_length;
 use crate::{Exchange, TrainState, WorkerError};
 use std::time::{Duration, Instant};
 use twinspan_model::loss::{ContrastiveBatch, Duplicates, LossGradients};
+use twinspan_model::ops::allow_tf32;
 use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, Optimizer, clip_factor, learning_rate};
 use twinspan_model::params::{Tower, move_running};
 use twinspan_model::towers::{
@@ -104,6 +105,7 @@ impl<'r> Stepper<'r> {
     /// A stepper for one run's model.
     #[must_use]
     pub fn new(clip: &'r Clip, config: &'r RunConfig, compute: &Compute) -> Self {
+        allow_tf32(compute.tf32);
         Self {
             clip,
             config,
@@ -176,6 +178,7 @@ impl<'r> Stepper<'r> {
         let (table, captions) = (&self.clip.params, &batch.captions);
         exchange.sum_gradient(&mut self.gradient, &mut batch_stats, table, captions)?;
         let (numbers, grad_norm) = self.gradient.measure(terms.terms.clone());
+        exchange.check()?;
         let loss = terms.loss(&numbers);
         let vote = Vote {
             finite: loss.is_finite() && grad_norm.is_finite(),

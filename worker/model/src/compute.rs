@@ -1,27 +1,18 @@
 //! Where and how a rank computes its steps.
 
 use burn::tensor::{DType, Device};
-
-/// What the towers' weights and activations are stored in. Norms, softmax, loss, gradients of the
-/// flat buffer and the optimiser are f32 in any case.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub enum Precision {
-    /// 32 bits.
-    #[default]
-    Fp32,
-    /// 16 bits with the exponent of 32.
-    Bf16,
-    /// 16 bits with 11 of precision, for devices that know no bf16.
-    Fp16,
-}
+use twinspan_types::config::{Precision, TrainConfig};
 
 /// Where and how a rank computes its steps.
 #[derive(Clone, Debug)]
 pub struct Compute {
     /// What computes.
     pub device: Device,
-    /// What the towers compute in.
-    pub precision: Precision,
+    /// What the towers' weights and activations are stored in. Norms, softmax, loss, the flat
+    /// gradient and the optimiser are f32 in any case.
+    pub dtype: DType,
+    /// Whether the towers' products of f32 may be computed in TF32 where the device has it.
+    pub tf32: bool,
     /// Whether parameters, moments and gradients stay on the device from step to step. Else they are
     /// in host memory, which a CPU shares.
     pub resident: bool,
@@ -35,7 +26,8 @@ impl Compute {
     pub fn cpu() -> Self {
         Self {
             device: Device::flex(),
-            precision: Precision::Fp32,
+            dtype: DType::F32,
+            tf32: true,
             resident: false,
             recompute: false,
         }
@@ -51,13 +43,21 @@ impl Compute {
         }
     }
 
-    /// The type of the towers' weights and activations.
+    /// What a run's file says of how to compute, on `device`.
     #[must_use]
-    pub fn dtype(&self) -> DType {
-        match self.precision {
-            Precision::Fp32 => DType::F32,
-            Precision::Bf16 => DType::BF16,
-            Precision::Fp16 => DType::F16,
+    pub fn of(config: &TrainConfig, device: &Device) -> Self {
+        let on = match *device == Device::flex() {
+            true => Self::cpu(),
+            false => Self::on(device.clone()),
+        };
+        Self {
+            dtype: match config.precision {
+                Precision::Fp32 => DType::F32,
+                Precision::Bf16 => DType::BF16,
+            },
+            tf32: config.tf32,
+            recompute: config.recompute,
+            ..on
         }
     }
 }

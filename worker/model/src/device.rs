@@ -6,6 +6,11 @@ mod cuda;
 #[cfg(not(feature = "cuda"))]
 #[path = "device/without_cuda.rs"]
 mod cuda;
+#[cfg(feature = "cuda")]
+mod memory;
+#[cfg(not(feature = "cuda"))]
+#[path = "device/without_memory.rs"]
+mod memory;
 #[cfg(feature = "wgpu")]
 mod wgpu;
 #[cfg(not(feature = "wgpu"))]
@@ -13,9 +18,21 @@ mod wgpu;
 mod wgpu;
 
 pub use cuda::{count_cuda, find_cuda, open_cuda};
+pub use memory::memory_of;
 pub use wgpu::{find_wgpu, open_wgpu};
 
+use std::any::Any;
 use std::fmt;
+
+/// Numbers of f32 on an NVIDIA GPU.
+pub struct DeviceMemory {
+    /// Where they begin.
+    pub pointer: u64,
+    /// How many they are.
+    pub len: usize,
+    /// What keeps them there.
+    pub held: Box<dyn Any + Send>,
+}
 
 /// A version of two numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]

@@ -5,9 +5,9 @@
 pub mod classifier;
 mod compute;
 pub mod config;
+pub mod device;
 mod flat;
 mod gradient;
-pub mod device;
 pub mod loss;
 pub mod openclip;
 pub mod ops;
@@ -15,7 +15,7 @@ pub mod optim;
 pub mod params;
 pub mod towers;
 
-pub use compute::{Compute, Precision};
+pub use compute::Compute;
 pub use flat::{Flat, Resident};
 pub use gradient::{Gradient, Pieces};
 

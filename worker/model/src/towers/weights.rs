@@ -82,7 +82,7 @@ impl<'a> Weights<'a> {
     /// Of one step.
     pub(super) fn of_step(table: &'a ParamTable, flat: &'a Flat, compute: &Compute) -> Self {
         let device = compute.device.clone().autodiff();
-        let weights = Self::new(table, Source::from(flat), &device, compute.dtype(), None);
+        let weights = Self::new(table, Source::from(flat), &device, compute.dtype, None);
         Self {
             recomputes: compute.recompute,
             ..weights
