@@ -15,6 +15,7 @@ pub use robustness::RobustnessArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
+use twinspan_types::config::DeviceChoice;
 
 /// Trains CLIP models on one machine or many.
 #[derive(Parser)]
@@ -143,6 +144,9 @@ pub struct WorkerArgs {
     /// Threads to compute with [default: all cores]
     #[arg(long, value_name = "N", value_parser = threads)]
     pub threads: Option<usize>,
+    /// What to compute on, instead of the run file's worker.device: auto, cpu, cuda, cuda:N or wgpu:N
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
     /// Time to leave in order after SIGTERM or Ctrl-C, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "25", value_parser = seconds)]
     pub grace: Duration,

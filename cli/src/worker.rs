@@ -23,6 +23,7 @@ pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
         host: args.host.clone(),
         machine: machine_name(),
         threads: args.threads.unwrap_or(cores),
+        device: args.device,
         patience: args.patience,
     };
     let orders = Orders::listen(args.grace).map_err(failed)?;

@@ -5,6 +5,7 @@ use std::time::Duration;
 use twinspan_collective::CollectiveError;
 use twinspan_data::{CacheError, LoaderError, StoreError, TextError};
 use twinspan_model::config::ModelConfigError;
+use twinspan_model::device::GpuError;
 use twinspan_model::openclip::WeightsError;
 use twinspan_session::{SessionError, VoteError};
 use twinspan_types::{Fault, GenerationFault, Rank, Step};
@@ -12,6 +13,30 @@ use twinspan_types::{Fault, GenerationFault, Rank, Step};
 /// One variant for each reaction.
 #[derive(Debug, thiserror::Error)]
 pub enum WorkerError {
+    /// There is no such device, or something that it needs is missing.
+    #[error(transparent)]
+    Gpu(#[from] GpuError),
+    /// The device does not compute in bf16.
+    #[error(
+        "train.precision bf16 needs an NVIDIA GPU of compute capability 8.0 or higher, and this worker computes on {place}; say fp32"
+    )]
+    NoBf16 {
+        /// The device.
+        place: String,
+    },
+    /// Workers of one machine are to have a GPU each, and there are fewer.
+    #[error(
+        "{workers} workers need a GPU each, and this machine has {count}; start fewer with --workers, or name one for all, such as --device cuda:0"
+    )]
+    TooFewGpus {
+        /// The workers.
+        workers: usize,
+        /// The GPUs.
+        count: u32,
+    },
+    /// NCCL was asked for and cannot be used.
+    #[error("cluster.collective nccl cannot be had: {0}; or say tcp")]
+    NoNccl(String),
     /// The conversation with the coordinator broke.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -148,7 +173,11 @@ impl WorkerError {
     /// Whether what was given is at fault, so that nothing was tried.
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
-        matches!(self, Self::Session(SessionError::BadUrl { .. }))
+        match self {
+            Self::Gpu(_) | Self::NoBf16 { .. } | Self::TooFewGpus { .. } | Self::NoNccl(_) => true,
+            Self::Session(error) => matches!(error, SessionError::BadUrl { .. }),
+            _ => false,
+        }
     }
 
     /// What the coordinator is told of it.

@@ -5,6 +5,7 @@
 mod batches;
 pub mod checkpoint;
 mod contrast;
+mod device;
 mod error;
 pub mod eval;
 mod evaluation;
@@ -17,13 +18,15 @@ mod state;
 mod step;
 pub mod storage;
 mod train;
+mod transport;
 mod upload;
 pub mod weights;
 
+pub use device::deal as deal_devices;
 pub use error::WorkerError;
 pub use evaluation::Unfinished;
 pub use exchange::Exchange;
-pub use life::{Finished, WorkerConfig, build_fingerprint, run};
+pub use life::{Finished, WorkerConfig, run};
 pub use state::TrainState;
 pub use step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 pub use twinspan_session::Drain;

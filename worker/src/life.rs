@@ -1,12 +1,15 @@
 //! A worker's life: join, then one generation after the other, and leave. Its state outlives the
 //! generations.
 
+use crate::device::{OpenDevice, Place};
 use crate::train::{Ended, Run, train};
+use crate::transport::{self, Transport};
 use crate::{TrainState, WorkerError};
 use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use twinspan_collective::RingListener;
-use twinspan_session::{Drain, Outcome, Session, SessionConfig, SessionError};
+use twinspan_session::{Drain, Outcome, Session, SessionConfig, SessionError, wait_for_run};
+use twinspan_types::config::DeviceChoice;
 use twinspan_types::{Nonce, Phase, Rank, Step};
 
 /// What a worker is told when it is started.
@@ -20,6 +23,8 @@ pub struct WorkerConfig {
     pub machine: String,
     /// Threads that compute.
     pub threads: usize,
+    /// What it computes on, where that is not what the run file says.
+    pub device: Option<DeviceChoice>,
     /// Longest wait for the coordinator.
     pub patience: Duration,
 }
@@ -35,20 +40,21 @@ pub struct Finished {
     pub drained: bool,
 }
 
-/// What this binary is: ranks of one run must be built alike, since they must take the same
-/// decisions about the same bytes.
-#[must_use]
-pub fn build_fingerprint() -> String {
+/// What this binary is and works with: ranks of one run must be built alike, since they must take
+/// the same decisions about the same bytes, compute alike, and understand each other.
+fn build_fingerprint(place: &Place, transport: &Transport) -> String {
     let jpeg = if cfg!(feature = "turbojpeg") {
         "turbojpeg"
     } else {
         "zune-jpeg"
     };
     format!(
-        "twinspan {} {}-{} {jpeg}",
+        "twinspan {} {}-{} {jpeg}, {}, {}",
         env!("CARGO_PKG_VERSION"),
         std::env::consts::ARCH,
         std::env::consts::OS,
+        place.kind(),
+        transport.kind(),
     )
 }
 
@@ -60,10 +66,17 @@ pub fn build_fingerprint() -> String {
 /// # Errors
 /// When this worker cannot go on; the coordinator has been told why, if it could be reached.
 pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finished, WorkerError> {
+    // Before it joins, so that a device that cannot be had costs the run nothing.
+    let run = wait_for_run(&config.coordinator, config.patience)?;
+    let choice = config.device.unwrap_or(run.worker.device);
+    let device = OpenDevice::open(choice, run.train.precision)?;
+    let place = &device.place;
+    let transport = transport::choose(run.cluster.collective, place, transport::nccl)?;
+    tracing::info!("computes on {place}; collectives over {transport}");
     let listener = RingListener::bind(&config.host)?;
     let (session, run) = Session::join(SessionConfig {
         url: config.coordinator.clone(),
-        build: build_fingerprint(),
+        build: build_fingerprint(place, &transport),
         address: listener.address().to_owned(),
         host: config.machine.clone(),
         nonce: random_nonce(),
@@ -71,8 +84,8 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     })?;
     on_join(session.drain());
     tracing::info!(worker = %session.worker(), "joined the run {}", run.run);
-    let lived =
-        Run::open(run, listener, config.threads).and_then(|run| generations(&session, &run));
+    let lived = Run::open(run, listener, config.threads, &device, &transport)
+        .and_then(|run| generations(&session, &run));
     match lived {
         Ok(finished) if finished.drained => {
             // Whoever goes in a hurry has been given up where it is not heard.

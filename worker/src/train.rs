@@ -2,16 +2,19 @@
 
 use crate::batches::loader_config;
 use crate::checkpoint::{Snapshot, fingerprint};
+use crate::device::OpenDevice;
 use crate::evaluation::{self, Evaluations};
 use crate::exchange::Exchange;
 use crate::heal::heal;
 use crate::life::Finished;
 use crate::step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 use crate::storage::Storage;
+use crate::transport::Transport;
 use crate::upload::{COMMIT_TIMEOUT, Upload};
 use crate::{TrainState, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+use twinspan_collective::nccl::{NcclConfig, NcclConnectError, NcclEngine};
 use twinspan_collective::{AbortHandle, RingConfig, RingListener, TcpRing};
 use twinspan_data::{Loader, LoaderConfig, ShardCache, Tokenizer};
 use twinspan_model::Compute;
@@ -21,7 +24,7 @@ use twinspan_session::{Boundary, Commit, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
     CheckpointName, Directive, Index, Phase, Rank, RunConfig, Step, StepMetrics, StepReport, Term,
-    World,
+    World, WorldSize,
 };
 
 /// What a worker's generations share.
@@ -33,17 +36,23 @@ pub struct Run {
     pub(crate) tokenizer: Arc<Tokenizer>,
     listener: RingListener,
     pub(crate) threads: usize,
+    /// Where and how it computes.
     pub(crate) compute: Compute,
+    /// The NVIDIA GPU between which and the other ranks' NCCL carries the collectives, by its number.
+    nccl: Option<u32>,
     pub(crate) cache: Option<Arc<ShardCache>>,
 }
 
 impl Run {
     /// Opens what the run's configuration names.
-    pub fn open(
+    pub(crate) fn open(
         config: RunConfig,
         listener: RingListener,
         threads: usize,
+        device: &OpenDevice,
+        transport: &Transport,
     ) -> Result<Self, WorkerError> {
+        let compute = Compute::of(&config.train, &device.device);
         let model = ModelConfig::from_json(&config.model.config.to_string(), "model")?;
         let cache = match &config.data.cache {
             Some(CacheConfig { dir, size }) => Some(Arc::new(ShardCache::open(dir, *size)?)),
@@ -67,7 +76,8 @@ impl Run {
             config,
             listener,
             threads,
-            compute: Compute::cpu(),
+            compute,
+            nccl: transport.gpu(&device.place),
             cache,
         })
     }
@@ -100,6 +110,7 @@ pub fn train(
         .ok_or(WorkerError::NotAMember)?;
     session.set_phase(Phase::Healing);
     let mut ring = connect(session, run, world, rank)?;
+    let nccl = join_gpus(&mut ring, run, world)?;
     heal(&mut ring, session, world, clip, storage, config, state)?;
     let Some(state) = state else {
         return Err(WorkerError::NotAMember);
@@ -107,7 +118,7 @@ pub fn train(
     evaluation::agree(&mut ring, world.source, run, state)?;
     state.generation = world.generation;
     let rows = rows_by_rank(config, world);
-    let exchange = Exchange::new(Box::new(ring), rows);
+    let exchange = Exchange::new(Box::new(ring), rows).between_gpus(nccl);
     let loading = loader_config(session, run, world, rank, state);
     let loader = Loader::start(loading.clone())?;
     let looped = Loop {
@@ -145,6 +156,30 @@ fn connect(
     session.on_abort(move |reason| aborted.abort(reason.to_owned()));
     let config = ring_config(&run.config, world, rank);
     Ok(TcpRing::connect_abortable(&run.listener, config, abort)?)
+}
+
+/// Brings the generation's GPUs together over its ring, where NCCL carries the collectives.
+fn join_gpus(
+    ring: &mut TcpRing,
+    run: &Run,
+    world: &World,
+) -> Result<Option<NcclEngine>, WorkerError> {
+    let Some(device) = run.nccl.filter(|_| world.size() > WorldSize(1)) else {
+        return Ok(None);
+    };
+    let step_timeout = run.config.cluster.step_timeout;
+    let config = NcclConfig {
+        device,
+        generation: world.generation,
+        // The ring waits longer than that for whoever is not heard of.
+        connect_timeout: step_timeout / 2,
+        step_timeout,
+    };
+    match NcclEngine::connect(ring, config) {
+        Ok(engine) => Ok(Some(engine)),
+        Err(NcclConnectError::Collective(error)) => Err(error.into()),
+        Err(NcclConnectError::Unusable(why)) => Err(WorkerError::NoNccl(why.to_string())),
+    }
 }
 
 /// The loop over steps of one generation.

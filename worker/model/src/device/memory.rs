@@ -2,9 +2,9 @@
 
 use super::DeviceMemory;
 use burn::tensor::Tensor;
-use burn_cubecl::cubecl::Runtime;
 use burn_cubecl::{Cube, CubeBackend};
 use cubecl_cuda::CudaRuntime;
+use cubecl_runtime::runtime::Runtime;
 
 /// The memory of a tensor of f32 whose numbers lie densely on an NVIDIA GPU; none for another. All
 /// that was asked of the tensor before has been given to the GPU, though it may not have ended.
