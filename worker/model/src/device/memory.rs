@@ -26,9 +26,6 @@ pub fn memory_of<const D: usize>(tensor: &Tensor<D>) -> Option<DeviceMemory> {
     Some(DeviceMemory {
         pointer: resource.resource().ptr,
         len,
-        held: Box::new((Held(resource), tensor)),
+        held: Box::new((resource, tensor)),
     })
 }
-
-/// Memory that is not freed, moved or given away while this is there.
-struct Held<T>(#[expect(dead_code, reason = "held, never read")] T);
