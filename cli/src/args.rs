@@ -44,7 +44,7 @@ pub enum Command {
     Train(TrainArgs),
     /// Run one coordinator
     Coordinator(CoordinatorArgs),
-    /// Run one worker
+    /// Run one worker, or several on one machine
     Worker(WorkerArgs),
     /// Show what a running coordinator sees
     Status(StatusArgs),
@@ -73,6 +73,7 @@ Ctrl-C finishes the step, writes a checkpoint and stops; a second Ctrl-C stops a
 Examples:
   twinspan train configs/quickstart.yaml
   twinspan train configs/quickstart.yaml --workers 1
+  twinspan train my-run.yaml --workers 8 --device cuda    a GPU for each worker
   twinspan train my-run.yaml --no-eval --json
   twinspan train my-run.yaml --chaos 7                kills and stops processes of the run"
 )]
@@ -83,8 +84,12 @@ pub struct TrainArgs {
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
     /// Threads that each worker computes with [default: the machine's cores divided among workers]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
+    /// What workers compute on, instead of the run file's worker.device: auto, cpu, cuda (each worker
+    /// gets a GPU of its own), cuda:N or wgpu:N (all share that one)
+    #[arg(long, value_name = "DEVICE")]
+    pub device: Option<DeviceChoice>,
     /// Kill (SIGKILL) and stop (SIGSTOP) workers and the coordinator at random times, drawn from this
     /// seed, which the run must outlive
     #[arg(long, value_name = "SEED")]
@@ -131,8 +136,15 @@ pub struct CoordinatorArgs {
 #[command(
     after_help = "SIGTERM or Ctrl-C lets it finish the step, leave the run to the others, and end with exit code 75.
 
-Example:
-  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6"
+With --workers N, N workers of this machine are started, each with a device of its own: with device
+auto or cuda the GPUs cuda:0 to cuda:N-1, with cuda:0 all on that one. Their lines are prefixed, what
+this process gets of SIGTERM and Ctrl-C is passed on, one that crashes is started again, and the exit
+code is the worst of theirs.
+
+Examples:
+  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6
+  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6 --device cuda:1
+  twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6 --workers 8 --device cuda"
 )]
 pub struct WorkerArgs {
     /// URL of the coordinator
@@ -141,8 +153,11 @@ pub struct WorkerArgs {
     /// Address of this machine that other workers can reach
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub host: String,
-    /// Threads to compute with [default: all cores]
-    #[arg(long, value_name = "N", value_parser = threads)]
+    /// Workers to start on this machine, each with a device of its own [default: this process is one]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
+    pub workers: Option<usize>,
+    /// Threads that each worker computes with [default: the machine's cores, divided among workers]
+    #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub threads: Option<usize>,
     /// What to compute on, instead of the run file's worker.device: auto, cpu, cuda, cuda:N or wgpu:N
     #[arg(long, value_name = "DEVICE")]
@@ -182,9 +197,9 @@ pub struct ValidateArgs {
     pub print: bool,
 }
 
-fn threads(text: &str) -> Result<usize, String> {
-    let threads = text.parse().ok().filter(|threads| *threads > 0);
-    threads.ok_or_else(|| format!("{text:?} is not a whole number of at least 1"))
+fn at_least_one(text: &str) -> Result<usize, String> {
+    let number = text.parse().ok().filter(|number| *number > 0);
+    number.ok_or_else(|| format!("{text:?} is not a whole number of at least 1"))
 }
 
 fn seconds(text: &str) -> Result<Duration, String> {

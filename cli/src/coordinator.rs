@@ -2,7 +2,7 @@
 
 use crate::args::CoordinatorArgs;
 use crate::exit::{Failure, bad_input, failed};
-use crate::train::Report;
+use crate::processes::Report;
 use crate::validate::{self, Checked};
 use crate::{parent, say, worker};
 use anyhow::{Context, anyhow};

@@ -13,6 +13,7 @@ mod lines;
 mod model;
 mod parent;
 mod passed_over;
+mod processes;
 mod runtime;
 mod say;
 mod search;

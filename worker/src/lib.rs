@@ -29,4 +29,4 @@ pub use exchange::Exchange;
 pub use life::{Finished, WorkerConfig, run};
 pub use state::TrainState;
 pub use step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
-pub use twinspan_session::Drain;
+pub use twinspan_session::{Drain, run_at};

@@ -3,8 +3,8 @@
 
 mod schedule;
 
-use super::children::Process;
-use rustix::process::{Pid, Signal, kill_process};
+use crate::processes::Process;
+use rustix::process::Signal;
 use schedule::{Deed, Schedule, Turn, Victim};
 use serde::Serialize;
 use std::collections::BTreeSet;
@@ -95,7 +95,7 @@ impl Chaos {
     }
 
     fn kill(&mut self, victim: Process) -> Option<String> {
-        send(&victim, Signal::KILL).then(|| {
+        victim.signal(Signal::KILL).then(|| {
             self.killed.insert(victim.pid);
             self.deeds.killed += 1;
             format!("killed {victim}")
@@ -103,7 +103,7 @@ impl Chaos {
     }
 
     fn stop(&mut self, victim: Process) -> Option<String> {
-        send(&victim, Signal::STOP).then(|| {
+        victim.signal(Signal::STOP).then(|| {
             self.deeds.stopped += 1;
             let said = format!("stopped {victim}");
             self.stopped = Some(victim);
@@ -114,7 +114,9 @@ impl Chaos {
     /// Lets go on whoever stands still, and says who.
     fn release(&mut self) -> Option<String> {
         let stopped = self.stopped.take()?;
-        send(&stopped, Signal::CONT).then(|| format!("continued {stopped}"))
+        stopped
+            .signal(Signal::CONT)
+            .then(|| format!("continued {stopped}"))
     }
 
     /// Whether the end of a process, asked for once, was its doing.
@@ -132,10 +134,4 @@ impl Chaos {
     pub fn deeds(&self) -> Deeds {
         self.deeds
     }
-}
-
-/// Sends a signal to a child that has not been waited for, so that its number is its own.
-fn send(process: &Process, signal: Signal) -> bool {
-    let pid = i32::try_from(process.pid).ok().and_then(Pid::from_raw);
-    pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
 }

@@ -2,33 +2,26 @@
 //! run is over.
 
 mod chaos;
-mod children;
-mod crew;
+mod coordinator;
 mod progress;
 mod recovery;
-mod signals;
 mod summary;
 mod watch;
 
 use crate::args::TrainArgs;
-use crate::exit::{Failure, failed};
+use crate::exit::{Failure, failed, failure};
+use crate::processes::{Children, Crew, GRACE, Report, Signals};
 use crate::runtime::block_on;
 use crate::{say, validate};
 use anyhow::anyhow;
 use chaos::{Chaos, Deeds};
-pub use children::Report;
-use children::{COORDINATOR, Children};
-use crew::{Crew, coordinator_arguments, first_report};
+use coordinator::first_report;
 use progress::Progress;
 use recovery::Recovery;
-pub use signals::Signals;
-use std::time::Duration;
 use summary::Summary;
 use twinspan_types::RunConfig;
+use twinspan_types::config::DeviceChoice;
 use watch::Watch;
-
-/// Time that the other processes get to end by themselves once the coordinator has.
-const GRACE: Duration = Duration::from_secs(10);
 
 /// Trains a run to its end, or to the first Ctrl-C.
 pub fn run(args: &TrainArgs) -> Result<(), Failure> {
@@ -64,21 +57,27 @@ pub struct End {
 
 /// Trains the run of a file that was checked, to its end or to the first Ctrl-C.
 pub fn to_end(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
+    let choice = args.device.unwrap_or(config.worker.device);
+    let workers = config.cluster.workers.index();
+    let devices = twinspan_worker::deal_devices(choice, workers, config.train.precision)
+        .map_err(|error| failure(error.is_bad_input(), error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(failed)?;
-    runtime.block_on(supervise(args, config))
+    runtime.block_on(supervise(args, config, &devices))
 }
 
-async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
+async fn supervise(
+    args: &TrainArgs,
+    config: &RunConfig,
+    devices: &[DeviceChoice],
+) -> Result<End, Failure> {
     let mut signals = Signals::new()?;
     let mut children = Children::default();
-    let workers = config.cluster.workers;
-    let mut coordinator = children
-        .spawn(COORDINATOR, &coordinator_arguments(args, None), None)
-        .map_err(failed)?;
+    let coordinator = children.spawn(&coordinator::start(args, None));
+    let mut coordinator = coordinator.map_err(failed)?;
     let url = match first_report(&mut coordinator).await? {
         Report::Listening { url } => url,
         report => {
@@ -86,10 +85,8 @@ async fn supervise(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure>
             return Ok(End { report, chaos });
         }
     };
-    let crew = Crew::new(url, args.threads, workers);
-    for worker in 0..workers.0 {
-        crew.start(&mut children, &format!("worker {worker}"))?;
-    }
+    let crew = Crew::new(url, args.threads, devices, &[]);
+    crew.start(&mut children)?;
     let progress = Progress::new(config, args.json);
     progress.print(&format!("{}: coordinator at {}", config.run, crew.url));
     let chaos = args

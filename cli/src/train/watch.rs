@@ -1,15 +1,15 @@
 //! A run is watched until its coordinator has ended: what has crashed is started again, and a signal
 //! stops it in order.
 
-use super::GRACE;
 use super::chaos::Chaos;
-use super::children::{Child, Children, Line, News, Process, Report, has_crashed};
-use super::crew::Crew;
+use super::coordinator;
 use super::progress::Progress;
 use super::recovery::Recovery;
-use super::signals::{Asked, Signals};
 use crate::args::TrainArgs;
 use crate::exit::{Failure, failed};
+use crate::processes::{
+    Asked, Child, Children, Crew, GRACE, Line, News, Process, Report, Signals, has_crashed,
+};
 use crate::status;
 use anyhow::anyhow;
 use std::process::ExitStatus;
@@ -118,7 +118,7 @@ impl Watch<'_> {
             return Ok(());
         }
         self.crashed(worker, status)?;
-        self.crew.start(&mut self.children, &worker.name)
+        self.crew.start_again(&mut self.children, &worker.name)
     }
 
     async fn coordinator_ended(&mut self) -> Result<(), Failure> {
@@ -127,10 +127,8 @@ impl Watch<'_> {
             return Err(ended_without_result(status));
         }
         self.crashed(&self.coordinator.process().clone(), status)?;
-        let (coordinator, report) = self
-            .crew
-            .replace_coordinator(&self.children, self.args)
-            .await?;
+        let (coordinator, report) =
+            coordinator::replace(&self.children, self.args, &self.crew.url).await?;
         self.coordinator = coordinator;
         if !matches!(report, Report::Listening { .. }) {
             self.report = Some(report);

@@ -8,9 +8,10 @@ mod table;
 use super::zero_shot_of;
 use crate::args::{RobustnessArgs, TrainArgs};
 use crate::exit::{Failure, failed};
+use crate::processes::Report;
 use crate::runtime::block_on;
 use crate::say;
-use crate::train::{self, Report};
+use crate::train;
 use anyhow::anyhow;
 use experiment::Experiment;
 use std::time::Instant;
@@ -88,6 +89,7 @@ fn train_clip(experiment: &Experiment) -> Result<String, Failure> {
         config: experiment.run_file(),
         workers: None,
         threads: None,
+        device: None,
         chaos: None,
         no_eval: true,
         // Standard output is for the table.

@@ -1,7 +1,7 @@
 //! Signals over the whole command: none is lost between its parts.
 
 use crate::exit::{Failure, failed};
-use crate::train::Signals;
+use crate::processes::Signals;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use tokio::runtime::{Builder, Runtime};

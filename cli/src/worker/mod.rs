@@ -1,4 +1,6 @@
-//! `twinspan worker`: one rank.
+//! `twinspan worker`: one rank, or several of one machine.
+
+mod many;
 
 use crate::args::WorkerArgs;
 use crate::exit::{DRAINED, Failure, failed, failure};
@@ -12,11 +14,18 @@ use twinspan_worker::{Drain, WorkerConfig};
 /// Exit code of a worker that a second Ctrl-C has stopped at once.
 const INTERRUPTED: i32 = 130;
 
-/// Runs one worker until the run is over.
+/// Runs one worker, or as many as were asked for, until the run is over.
 pub fn run(args: &WorkerArgs) -> Result<(), Failure> {
     if args.parent_pipe {
         parent::end_with_parent();
     }
+    match args.workers {
+        Some(workers) => many::run(args, workers),
+        None => run_one(args),
+    }
+}
+
+fn run_one(args: &WorkerArgs) -> Result<(), Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let config = WorkerConfig {
         coordinator: status::with_scheme(&args.coordinator),

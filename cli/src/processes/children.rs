@@ -1,8 +1,9 @@
-//! The run's processes. Each reads a pipe that this process holds, in a process group of its own:
+//! Processes of this program that this one has started. Each reads a pipe that this process holds, in a process group of its own:
 //! Ctrl-C reaches this process alone, and a child ends when this process does, whatever kills it.
 
+use super::Report;
 use anyhow::{Context, Result};
-use serde::{Deserialize, Serialize};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fmt;
 use std::pin::pin;
 use std::process::{ExitStatus, Stdio};
@@ -20,57 +21,15 @@ pub const COORDINATOR: &str = "the coordinator";
 /// Exit code of a process that has panicked.
 const PANICKED: i32 = 101;
 
-/// What the coordinator prints on standard output, one JSON object a line.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "event", rename_all = "snake_case")]
-pub enum Report {
-    /// It takes workers.
-    Listening {
-        /// `http://host:port`.
-        url: String,
-    },
-    /// The run reached its last step.
-    Ended {
-        /// That step.
-        step: u64,
-        /// The final checkpoint's directory, relative to the run.
-        checkpoint: Option<String>,
-    },
-    /// The run was stopped in order.
-    Stopped {
-        /// The last committed step.
-        step: u64,
-        /// The newest checkpoint's directory, relative to the run.
-        checkpoint: Option<String>,
-    },
-    /// The run cannot go on.
-    Failed {
-        /// Why, and what to do.
-        reason: String,
-    },
-}
-
-impl Report {
-    /// The report in words, for the run at `url`.
-    pub fn describe(&self, url: &str) -> String {
-        match self {
-            Self::Listening { url } => format!("listening at {url}"),
-            Self::Ended { step, .. } => format!("ended at step {step}"),
-            Self::Stopped {
-                step,
-                checkpoint: Some(checkpoint),
-            } => format!(
-                "stopped after step {step}; checkpoint {url}/{checkpoint}; the same command goes on from there"
-            ),
-            Self::Stopped {
-                step,
-                checkpoint: None,
-            } => {
-                format!("stopped after step {step}, before the first checkpoint")
-            }
-            Self::Failed { reason } => reason.clone(),
-        }
-    }
+/// How a process is started.
+#[derive(Debug, Clone)]
+pub struct Start {
+    /// What it is called here.
+    pub name: String,
+    /// Its command line, behind the program.
+    pub arguments: Vec<String>,
+    /// Its variables beside this process's.
+    pub environment: Vec<(&'static str, String)>,
 }
 
 /// A line that a child printed.
@@ -88,6 +47,15 @@ pub struct Process {
     pub name: String,
     /// Its id.
     pub pid: u32,
+}
+
+impl Process {
+    /// Sends a signal, to a child that has not been waited for, so that its number is its own. Gives
+    /// whether it was there.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let pid = i32::try_from(self.pid).ok().and_then(Pid::from_raw);
+        pid.is_some_and(|pid| kill_process(pid, signal).is_ok())
+    }
 }
 
 impl fmt::Display for Process {
@@ -162,20 +130,19 @@ impl Default for Children {
 }
 
 impl Children {
-    /// Starts this program with other arguments.
-    pub fn spawn(&self, name: &str, arguments: &[String], threads: Option<usize>) -> Result<Child> {
+    /// Starts this program once more.
+    pub fn spawn(&self, start: &Start) -> Result<Child> {
+        let name = start.name.as_str();
         let program = std::env::current_exe().context("cannot find this program's own file")?;
         let mut command = Command::new(program);
         command
-            .args(arguments)
+            .args(&start.arguments)
+            .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .stderr(Stdio::piped())
             .process_group(0)
             .kill_on_drop(true);
-        if let Some(threads) = threads {
-            command.env("RAYON_NUM_THREADS", threads.to_string());
-        }
         let context = || format!("cannot start {name}");
         let mut child = command.spawn().with_context(context)?;
         let process = Process {
@@ -209,8 +176,14 @@ impl Children {
         })
     }
 
-    /// Takes a worker in: its lines join the others'.
-    pub fn keep(&mut self, child: Child) {
+    /// Starts a worker, and takes it in: its lines join the others'.
+    pub fn start(&mut self, start: &Start) -> Result<()> {
+        let child = self.spawn(start)?;
+        self.keep(child);
+        Ok(())
+    }
+
+    fn keep(&mut self, child: Child) {
         let sender = self.sender.clone();
         let mut lines = child.lines;
         tokio::spawn(async move {
@@ -245,6 +218,18 @@ impl Children {
     /// A log line that is already there.
     pub fn try_next_log(&mut self) -> Option<String> {
         self.logs.try_recv().ok()
+    }
+
+    /// The log lines that are left when every worker has ended, as far as they come within `grace`.
+    pub async fn last_logs(mut self, grace: Duration) -> Vec<String> {
+        // The workers' own ends of the channel close with what they print to.
+        drop(self.sender);
+        let mut lines = Vec::new();
+        let deadline = tokio::time::Instant::now() + grace;
+        while let Ok(Some(line)) = tokio::time::timeout_at(deadline, self.logs.recv()).await {
+            lines.push(line);
+        }
+        lines
     }
 
     /// Waits for every worker's end, and kills those that take longer than `grace`.
