@@ -1,7 +1,7 @@
 //! A small run in a directory of its own.
 
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Output, Stdio};
 use std::time::{Duration, Instant};
@@ -299,6 +299,22 @@ pub fn processes_of(front: u32, subcommand: &str) -> Vec<u32> {
         words.any(|word| word == subcommand.as_bytes())
     };
     descendants(front).into_iter().filter(runs).collect()
+}
+
+/// A coordinator that listens, and its URL.
+pub fn coordinator(workspace: &Workspace) -> (Child, String) {
+    let mut command = workspace.command(&["coordinator", "run.yaml"]);
+    let child = command
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn();
+    let mut child = child.expect("the binary starts");
+    let mut line = String::new();
+    let stdout = child.stdout.as_mut().expect("its output");
+    BufReader::new(stdout).read_line(&mut line).expect("a line");
+    let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
+    let url = told["url"].as_str().expect("a URL").to_owned();
+    (child, url)
 }
 
 /// Prints a figure past the test runner, which keeps what passing tests print.

@@ -1,9 +1,10 @@
 //! A run goes on when its workers are killed or frozen.
 
-use crate::support::{Workspace, bounded_output, process_of, processes_of, say, signal};
+use crate::support::{
+    Workspace, bounded_output, coordinator, process_of, processes_of, say, signal,
+};
 use rustix::process::Signal;
 use serde_json::Value;
-use std::io::{BufRead, BufReader};
 use std::process::{Child, Stdio};
 use std::time::Instant;
 
@@ -230,22 +231,6 @@ impl Cluster {
         let child = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn();
         child.expect("the binary starts")
     }
-}
-
-/// A coordinator that listens, and its URL.
-fn coordinator(workspace: &Workspace) -> (Child, String) {
-    let mut command = workspace.command(&["coordinator", "run.yaml"]);
-    let child = command
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn();
-    let mut child = child.expect("the binary starts");
-    let mut line = String::new();
-    let stdout = child.stdout.as_mut().expect("its output");
-    BufReader::new(stdout).read_line(&mut line).expect("a line");
-    let told: Value = serde_json::from_str(&line).unwrap_or_else(|_| panic!("{line:?}"));
-    let url = told["url"].as_str().expect("a URL").to_owned();
-    (child, url)
 }
 
 #[test]
