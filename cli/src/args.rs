@@ -136,10 +136,9 @@ pub struct CoordinatorArgs {
 #[command(
     after_help = "SIGTERM or Ctrl-C lets it finish the step, leave the run to the others, and end with exit code 75.
 
-With --workers N, N workers of this machine are started, each with a device of its own: with device
-auto or cuda the GPUs cuda:0 to cuda:N-1, with cuda:0 all on that one. Their lines are prefixed, what
-this process gets of SIGTERM and Ctrl-C is passed on, one that crashes is started again, and the exit
-code is the worst of theirs.
+With --workers N it starts N workers as processes. With device auto or cuda each gets a GPU of its \
+own, cuda:0 to cuda:N-1; with cuda:0 all share that one. SIGTERM and Ctrl-C are passed on, one that \
+crashes is started again, and the exit code is the worst of theirs.
 
 Examples:
   twinspan worker --coordinator http://10.0.0.5:7700 --host 10.0.0.6
@@ -153,7 +152,7 @@ pub struct WorkerArgs {
     /// Address of this machine that other workers can reach
     #[arg(long, value_name = "HOST", default_value = "127.0.0.1")]
     pub host: String,
-    /// Workers to start on this machine, each with a device of its own [default: this process is one]
+    /// Workers to start on this machine, each with a device of its own [default: this one alone]
     #[arg(long, value_name = "N", value_parser = at_least_one)]
     pub workers: Option<usize>,
     /// Threads that each worker computes with [default: the machine's cores, divided among workers]

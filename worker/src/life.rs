@@ -162,3 +162,49 @@ fn ended(error: SessionError, step: Step, rank: Option<Rank>) -> Result<Finished
 fn random_nonce() -> Nonce {
     Nonce(RandomState::new().build_hasher().finish())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use twinspan_model::device::{CudaGpu, Version};
+
+    fn gpu(number: u32, major: u32, driver: u32) -> Place {
+        Place::Cuda(CudaGpu {
+            number,
+            name: "a GPU".to_owned(),
+            capability: Version { major, minor: 0 },
+            driver: Version {
+                major: driver,
+                minor: 0,
+            },
+            nvrtc: Version {
+                major: 13,
+                minor: 0,
+            },
+        })
+    }
+
+    /// The coordinator takes ranks of one fingerprint alone.
+    #[test]
+    fn ranks_of_one_run_have_a_kind_of_device_and_a_transport_in_common() {
+        let tcp = Transport::Tcp { no_nccl: None };
+        let nccl = |version: &str| Transport::Nccl(version.to_owned());
+        let of = |place: &Place, transport: &Transport| build_fingerprint(place, transport);
+        let ours = of(&gpu(0, 9, 13), &nccl("2.28.3"));
+        assert!(ours.ends_with(", cuda sm_90, nccl 2.28.3"), "{ours}");
+        assert_eq!(ours, of(&gpu(7, 9, 12), &nccl("2.28.3")));
+        for other in [
+            of(&gpu(0, 8, 13), &nccl("2.28.3")),
+            of(&gpu(0, 9, 13), &nccl("2.27.0")),
+            of(&gpu(0, 9, 13), &tcp),
+            of(&Place::Cpu, &tcp),
+        ] {
+            assert_ne!(ours, other);
+        }
+        let without = Transport::Tcp {
+            no_nccl: Some("it is missing".to_owned()),
+        };
+        assert_eq!(of(&Place::Cpu, &tcp), of(&Place::Cpu, &without));
+        assert!(of(&Place::Cpu, &tcp).ends_with(", cpu, tcp"));
+    }
+}
