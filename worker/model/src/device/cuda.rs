@@ -138,3 +138,28 @@ fn refused(error: DriverError) -> GpuError {
 fn unsigned(number: c_int) -> u32 {
     u32::try_from(number).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_that_are_not_there_are_named_with_what_to_set() {
+        for (cuda, what) in [
+            (
+                Some(PathBuf::from("/nowhere")),
+                "/nowhere/include/cuda_fp16.h is not there",
+            ),
+            (
+                None,
+                "CUDA's headers (cuda_fp16.h) are in none of the usual folders",
+            ),
+        ] {
+            let told = check_headers(cuda).expect_err("nothing there").to_string();
+            assert!(
+                told.starts_with(what) && told.contains("set CUDA_PATH"),
+                "{told}"
+            );
+        }
+    }
+}
