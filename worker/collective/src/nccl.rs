@@ -14,6 +14,7 @@ mod cuda;
 mod device;
 mod driver;
 mod engine;
+mod fate;
 mod handles;
 mod header;
 mod library;

@@ -2,10 +2,12 @@
 //! mints a unique id for this generation, and all say whether they have joined. So every rank comes
 //! to the same end, and may choose another engine where NCCL cannot be used.
 
+use super::fate::Fate;
 use super::handles::PrimaryContext;
 use super::thread::{Joining, Orders};
 use super::{NcclConfig, NcclEngine, NcclMissing, NcclParts, NcclVersion, UNIQUE_ID, UniqueId};
 use crate::{Collective, CollectiveError};
+use std::sync::Arc;
 use twinspan_types::Rank;
 
 /// Why there is no engine, one variant for each reaction.
@@ -88,24 +90,35 @@ impl NcclEngine {
             }
         };
         let id = mint(bootstrap, &able.parts)?;
+        let (rank, abort, line) = (bootstrap.rank(), bootstrap.abort_handle(), bootstrap.line());
         let orders = Orders {
             parts: able.parts,
             config,
-            rank: bootstrap.rank(),
+            rank,
             world: bootstrap.world_size(),
             id,
-            abort: bootstrap.abort_handle(),
-            line: bootstrap.line(),
+            fate: Arc::new(Fate::new(rank, abort.clone(), line.clone())),
+            abort,
+            line,
         };
         let joined = Self::join(orders, able.context);
         let said = joined.as_ref().map(|_| Vec::new());
-        agree(bootstrap, said.map_err(Joining::to_string))?.map_err(NcclUnusable::NotJoined)?;
-        joined.map_err(|joining| match joining {
-            Joining::Failed(error) => error.into(),
-            Joining::Refused(text) => {
-                NcclUnusable::NotJoined(vec![(bootstrap.rank(), text)]).into()
+        let said = agree(bootstrap, said.map_err(Joining::to_string));
+        match (joined, said) {
+            (Ok(engine), Ok(Ok(_))) => Ok(engine.agreed()),
+            (joined, said) => {
+                if let Ok(engine) = joined {
+                    engine.discard();
+                }
+                Err(match said? {
+                    Err(faults) => NcclUnusable::NotJoined(faults).into(),
+                    Ok(_) => CollectiveError::Protocol {
+                        detail: format!("rank {rank} has not joined and says that it has"),
+                    }
+                    .into(),
+                })
             }
-        })
+        }
     }
 }
 

@@ -1,6 +1,7 @@
 //! The engine as a rank's training loop has it.
 
 use super::DeviceBuffer;
+use super::fate::Fate;
 use super::handles::PrimaryContext;
 use super::header::Header;
 use super::port::{DeviceWork, HostWork, Port, QUEUE, Task};
@@ -11,6 +12,7 @@ use crate::layout::{Call, check_gather, check_message, check_root, part};
 use crate::line::Line;
 use crate::{AbortHandle, Collective, CollectiveError, MAX_MESSAGE, Operation};
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::thread;
 use std::time::Duration;
@@ -31,11 +33,12 @@ pub struct NcclEngine {
     world_size: WorldSize,
     gate: Gate,
     line: Line,
+    fate: Arc<Fate>,
     /// None only while it is dropped.
     port: Option<Port>,
     /// Closed by the thread's end.
     ended: Receiver<()>,
-    patience: Duration,
+    step_timeout: Duration,
 }
 
 impl NcclEngine {
@@ -53,16 +56,19 @@ impl NcclEngine {
                 .step_timeout
                 .max(orders.config.connect_timeout),
         };
-        let (rank, world_size, line) = (orders.rank, orders.world, orders.line.clone());
-        let (abort, patience, pulse) = (port.abort.clone(), port.patience, port.pulse.clone());
-        let mut engine = Self {
+        let (rank, world_size) = (orders.rank, orders.world);
+        let (line, fate) = (orders.line.clone(), Arc::clone(&orders.fate));
+        let (abort, pulse) = (port.abort.clone(), port.pulse.clone());
+        let step_timeout = orders.config.step_timeout;
+        let engine = Self {
             rank,
             world_size,
             gate: Gate::new(rank, abort),
             line,
+            fate,
             port: Some(port),
             ended,
-            patience,
+            step_timeout,
         };
         let named = thread::Builder::new().name(format!("nccl-{rank}"));
         let started = named.spawn(move || {
@@ -84,11 +90,24 @@ impl NcclEngine {
         match outcome {
             Ok(()) => Ok(engine),
             Err(joining) => {
-                // Nothing was begun that others would wait for: no farewell.
-                engine.end();
+                engine.discard();
                 Err(joining)
             }
         }
+    }
+
+    /// This engine, now that all ranks have joined: from here on its end is the generation's.
+    pub(super) fn agreed(mut self) -> Self {
+        if let Some(port) = &mut self.port {
+            port.patience = self.step_timeout;
+        }
+        self.fate.agree();
+        self
+    }
+
+    /// Ends an engine that not all ranks have joined, without a word: the generation goes on.
+    pub(super) fn discard(mut self) {
+        self.line = Line::silent();
     }
 
     /// Gathers `local` of every rank, of one length on all, into `out`, rank by rank. It waits on
@@ -218,7 +237,7 @@ impl NcclEngine {
         if self.port.take().is_none() {
             return;
         }
-        let ending = self.ended.recv_timeout(self.patience + ENDING);
+        let ending = self.ended.recv_timeout(self.step_timeout + ENDING);
         if ending == Err(RecvTimeoutError::Timeout) {
             let rank = self.rank.0;
             tracing::warn!(rank, "NCCL's thread does not end; its memory stays taken");

@@ -3,16 +3,17 @@
 
 #![expect(unsafe_code, reason = "NCCL's functions take raw handles and memory")]
 
+use super::fate::Fate;
 use super::handles::{Device, Mark, PrimaryContext};
 use super::port::{Command, DeviceWork, HostWork, Pulse, Reply, Task};
 use super::staging::Staging;
 use super::watch::{Action, Event, Flight, Health, Limits, Ticket, Watch};
 use super::{CudaFault, NcclConfig, NcclParts, NcclStatus, RawComm, UniqueId};
-use crate::farewell::Farewell;
 use crate::line::Line;
 use crate::{AbortHandle, CollectiveError};
 use std::collections::VecDeque;
 use std::ops::Range;
+use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::sync::mpsc::{Receiver, RecvTimeoutError, SyncSender};
 use std::thread;
@@ -33,6 +34,7 @@ pub(super) struct Orders {
     pub id: UniqueId,
     pub abort: AbortHandle,
     pub line: Line,
+    pub fate: Arc<Fate>,
 }
 
 /// Why a rank has not joined.
@@ -415,15 +417,11 @@ impl<'j> Shell<'j> {
 
     /// Tells all who wait, all who come, and the other ranks.
     fn fail(&mut self, error: &CollectiveError) {
-        let Orders {
-            rank, abort, line, ..
-        } = &self.orders;
         if let Some(joined) = self.joined.take() {
             let _ = joined.send(Err(Joining::Failed(error.again())));
             return;
         }
-        abort.fail(error.again());
-        line.leave(&Farewell::of(error, *rank, abort.completed()));
+        self.orders.fate.fail(error);
         for flight in &mut self.flights {
             match &mut flight.work {
                 Work::Device { launched, .. } => {

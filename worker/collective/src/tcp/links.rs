@@ -167,31 +167,48 @@ impl Links {
         }
     }
 
-    /// Fails when the right neighbour is gone, or has left before this collective; does not wait.
-    /// The right one is enough: whatever ends a rank goes round the ring.
+    /// Fails when the right neighbour is gone, or a neighbour has left before this collective; does
+    /// not wait. What is heard stays there for the ring's own next exchange.
     pub fn listen(&mut self, sequence: u64) -> Result<(), CollectiveError> {
-        // The word stays for the ring's own next exchange.
-        if let Some(word) = &self.word {
-            return match word.completed < sequence {
-                true => Err(word.clone().into_error()),
-                false => Ok(()),
-            };
+        if self.word.is_none() {
+            self.word = self.hear_right()?;
         }
+        let words = [self.word.clone(), self.glance_left()];
+        let mut early = words.into_iter().flatten();
+        match early.find(|word| word.completed < sequence) {
+            Some(word) => Err(word.into_error()),
+            None => Ok(()),
+        }
+    }
+
+    /// The right neighbour's farewell, when it has said one.
+    fn hear_right(&self) -> Result<Option<Farewell>, CollectiveError> {
         let mut right = [PollFd::new(&self.right.1, PollFlags::IN)];
         poll(&mut right, Duration::ZERO).map_err(local("listening to the right neighbour"))?;
         if right[0].revents().is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         match self.hear(TICK) {
-            Word::Silence => Ok(()),
-            Word::Farewell(word) => {
-                self.word = Some(word);
-                self.listen(sequence)
-            }
+            Word::Silence => Ok(None),
+            Word::Farewell(word) => Ok(Some(word)),
             Word::Lost(source) => Err(CollectiveError::PeerLost {
                 peer: self.right.0,
                 source,
             }),
+        }
+    }
+
+    /// The left neighbour's farewell, when nothing of a collective stands before it. Of a left one
+    /// that is lost the word comes round the ring.
+    fn glance_left(&self) -> Option<Farewell> {
+        let mut message = [0; HEADER + Farewell::MAX_BODY];
+        let length = self.left.1.peek(&mut message).ok()?;
+        let (header, body) = message[..length].split_first_chunk::<HEADER>()?;
+        match Header::decode(header)? {
+            Header::Farewell { completed, length } => {
+                Farewell::decode(completed, body.get(..usize::try_from(length).ok()?)?)
+            }
+            Header::Data { .. } => None,
         }
     }
 

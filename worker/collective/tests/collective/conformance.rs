@@ -1,7 +1,7 @@
 //! What every engine must do; `suite!` runs it all over one factory of worlds.
 
 use crate::worlds::{
-    Factory, PATIENCE, assert_sums, bytes, number, numbers, run, run_well, tcp, threads,
+    Factory, PATIENCE, assert_sums, bytes, nccl, number, numbers, run, run_well, tcp, threads,
 };
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -55,6 +55,7 @@ macro_rules! suite {
 suite! {
     in_threads: threads;
     over_tcp: tcp;
+    over_nccl: nccl;
 }
 
 const WORLDS: std::ops::RangeInclusive<u32> = 1..=5;
@@ -155,6 +156,7 @@ fn series(factory: Factory) {
     for size in WORLDS {
         let sequences = run_well(factory(size, PATIENCE), |rank| {
             let (me, world) = (rank.rank(), rank.world_size());
+            let before = rank.abort_handle().sequence();
             for round in 0..40 {
                 let mut sum = vec![number(Rank(0), round); round];
                 rank.all_reduce_sum(&mut sum)?;
@@ -169,7 +171,7 @@ fn series(factory: Factory) {
                 assert_eq!(state, bytes(root, 100));
                 rank.barrier()?;
             }
-            Ok(rank.abort_handle().sequence())
+            Ok(rank.abort_handle().sequence() - before)
         });
         assert_eq!(sequences, vec![200; size as usize]);
     }

@@ -1,6 +1,6 @@
 //! Ranks that go, stand still or are told to stop.
 
-use crate::worlds::{AnyRank, BOUND, Factory, PATIENCE, bounded, run, tcp, threads};
+use crate::worlds::{AnyRank, BOUND, Factory, PATIENCE, bounded, nccl, run, tcp, threads};
 use std::sync::mpsc;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -54,6 +54,11 @@ fn a_dropped_rank_of_a_ring_fails_all_others_and_all_name_it() {
 }
 
 #[test]
+fn a_dropped_rank_of_nccl_fails_all_others_and_all_name_it() {
+    a_rank_is_dropped(nccl, 10);
+}
+
+#[test]
 fn a_rank_dropped_between_large_sums_fails_all_others_and_all_name_it() {
     a_rank_is_dropped(tcp, 400_000);
 }
@@ -62,12 +67,15 @@ fn a_rank_dropped_between_large_sums_fails_all_others_and_all_name_it() {
 fn a_rank_stands_still(factory: Factory) {
     for size in 2..=4 {
         let outcomes = run(factory(size, Duration::from_millis(300)), move |rank| {
-            (rank.rank() != Rank(size - 1)).then(|| rank.barrier())
+            let first = rank.abort_handle().sequence() + 1;
+            (rank.rank() != Rank(size - 1)).then(|| (first, rank.barrier()))
         });
         let mut timeouts = 0;
-        for outcome in outcomes.into_iter().flatten() {
+        for (first, outcome) in outcomes.into_iter().flatten() {
             match outcome {
-                Err(CollectiveError::Timeout { sequence: 1, .. }) => timeouts += 1,
+                Err(CollectiveError::Timeout { sequence, .. }) if sequence == first => {
+                    timeouts += 1;
+                }
                 // One that waited a little longer heard of the first one's timeout.
                 Err(CollectiveError::PeerLeft { .. }) => {}
                 other => panic!("{other:?}"),
@@ -87,6 +95,11 @@ fn a_rank_of_a_ring_that_never_comes_is_a_timeout() {
     a_rank_stands_still(tcp);
 }
 
+#[test]
+fn a_rank_of_nccl_that_never_comes_is_a_timeout() {
+    a_rank_stands_still(nccl);
+}
+
 /// Waits until another thread's rank has entered its n-th collective.
 fn wait_for_sequence(rank: &twinspan_collective::AbortHandle, sequence: u64) {
     let deadline = Instant::now() + BOUND;
@@ -102,6 +115,7 @@ fn an_abort_frees_all(factory: Factory) {
     for size in 2..=4 {
         let world = factory(size, PATIENCE);
         let handle = world[0].abort_handle();
+        let first = handle.sequence() + 1;
         let (sender, receiver) = mpsc::channel();
         let mut absent = None;
         for mut rank in world {
@@ -116,7 +130,7 @@ fn an_abort_frees_all(factory: Factory) {
                 let _ = sender.send(outcome);
             });
         }
-        wait_for_sequence(&handle, 1);
+        wait_for_sequence(&handle, first);
         handle.abort("the coordinator reforms the world");
         for _ in 1..size {
             let (rank, first, second) = receiver.recv_timeout(BOUND).expect("freed");
@@ -158,8 +172,13 @@ fn an_abort_frees_a_waiting_rank_of_a_ring_and_all_others() {
 }
 
 #[test]
+fn an_abort_frees_a_waiting_rank_of_nccl_and_all_others() {
+    an_abort_frees_all(nccl);
+}
+
+#[test]
 fn an_aborted_rank_refuses_the_next_collective_even_alone() {
-    for factory in [threads as Factory, tcp] {
+    for factory in [threads as Factory, tcp, nccl] {
         let mut world: Vec<AnyRank> = factory(1, PATIENCE);
         world[0].barrier().expect("alone");
         world[0].abort_handle().abort("enough");
@@ -173,7 +192,7 @@ fn an_aborted_rank_refuses_the_next_collective_even_alone() {
 #[test]
 fn a_rank_that_ends_first_does_not_disturb_the_others_last_collective() {
     for _ in 0..50 {
-        for factory in [threads as Factory, tcp] {
+        for factory in [threads as Factory, tcp, nccl] {
             let jobs = factory(4, PATIENCE).into_iter().map(|mut rank| {
                 move || {
                     rank.all_reduce_sum(&mut [1.0; 1000])?;

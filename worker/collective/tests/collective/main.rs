@@ -2,8 +2,10 @@
 //! are real processes.
 
 mod conformance;
+mod fake;
 mod faults;
 mod handshake;
+mod nccl;
 mod processes;
 mod properties;
 mod worlds;

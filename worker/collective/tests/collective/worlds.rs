@@ -1,10 +1,13 @@
 //! Worlds of every engine, and running their ranks with a bound.
 
-use std::sync::mpsc;
+use crate::fake::{FakeGpu, FakeNccl, Net, SharedGpu};
+use std::sync::{Arc, mpsc};
 use std::thread;
 use std::time::Duration;
+use twinspan_collective::nccl::NcclParts;
 use twinspan_collective::{
-    Collective, CollectiveError, RingConfig, RingListener, TcpRing, ThreadWorld,
+    AbortHandle, Collective, CollectiveError, NcclConfig, NcclEngine, RingConfig, RingListener,
+    TcpRing, ThreadWorld,
 };
 use twinspan_types::{Generation, Nonce, Rank, WorldSize};
 
@@ -29,6 +32,93 @@ pub fn threads(size: u32, timeout: Duration) -> Vec<AnyRank> {
 
 /// A ring over the loopback interface.
 pub fn tcp(size: u32, timeout: Duration) -> Vec<AnyRank> {
+    rings(size, timeout)
+        .into_iter()
+        .map(|ring| Box::new(ring) as AnyRank)
+        .collect()
+}
+
+/// NCCL over fake libraries, with the rings that bring the ranks together.
+pub fn nccl(size: u32, timeout: Duration) -> Vec<AnyRank> {
+    let net = Arc::new(Net::default());
+    let connect = rings(size, PATIENCE).into_iter().map(|mut ring| {
+        let gpu = SharedGpu(Arc::new(FakeGpu::default()));
+        let parts = NcclParts {
+            nccl: Arc::new(FakeNccl::new(&net, &gpu)),
+            cuda: Arc::new(gpu),
+        };
+        let config = NcclConfig {
+            step_timeout: timeout,
+            ..nccl_config()
+        };
+        move || {
+            let engine = NcclEngine::connect_with(&mut ring, config, Ok(parts));
+            Box::new(OverRing {
+                engine: engine.expect("an engine"),
+                ring,
+            }) as AnyRank
+        }
+    });
+    bounded(connect.collect())
+}
+
+/// Device 0 in generation 7.
+pub fn nccl_config() -> NcclConfig {
+    NcclConfig {
+        device: 0,
+        generation: Generation(7),
+        connect_timeout: PATIENCE / 2,
+        step_timeout: PATIENCE,
+    }
+}
+
+/// An engine with the ring that it came together by, which is dropped after it.
+pub struct OverRing {
+    pub engine: NcclEngine,
+    pub ring: TcpRing,
+}
+
+impl Collective for OverRing {
+    fn rank(&self) -> Rank {
+        self.engine.rank()
+    }
+
+    fn world_size(&self) -> WorldSize {
+        self.engine.world_size()
+    }
+
+    fn abort_handle(&self) -> AbortHandle {
+        self.engine.abort_handle()
+    }
+
+    fn all_gather(
+        &mut self,
+        local: &[f32],
+        counts: &[usize],
+        out: &mut [f32],
+    ) -> Result<(), CollectiveError> {
+        self.engine.all_gather(local, counts, out)
+    }
+
+    fn all_reduce_sum(&mut self, buffer: &mut [f32]) -> Result<(), CollectiveError> {
+        self.engine.all_reduce_sum(buffer)
+    }
+
+    fn broadcast(&mut self, root: Rank, buffer: &mut [u8]) -> Result<(), CollectiveError> {
+        self.engine.broadcast(root, buffer)
+    }
+
+    fn all_gather_bytes(&mut self, local: &[u8]) -> Result<Vec<Vec<u8>>, CollectiveError> {
+        self.engine.all_gather_bytes(local)
+    }
+
+    fn barrier(&mut self) -> Result<(), CollectiveError> {
+        self.engine.barrier()
+    }
+}
+
+/// Rings over the loopback interface.
+pub fn rings(size: u32, timeout: Duration) -> Vec<TcpRing> {
     let listeners: Vec<RingListener> = (0..size)
         .map(|_| RingListener::bind("127.0.0.1").expect("a free port"))
         .collect();
@@ -44,7 +134,7 @@ pub fn tcp(size: u32, timeout: Duration) -> Vec<AnyRank> {
     let rings = bounded(connect.collect());
     rings
         .into_iter()
-        .map(|ring| Box::new(ring.expect("a ring")) as AnyRank)
+        .map(|ring| ring.expect("a ring"))
         .collect()
 }
 

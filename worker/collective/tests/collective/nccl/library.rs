@@ -1,0 +1,108 @@
+//! NCCL's real library, on a machine that need not have a GPU.
+
+use crate::worlds::{nccl_config, rings};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use twinspan_collective::nccl::{CudaDriver, NcclApi, NcclLibrary, NcclMissing};
+use twinspan_collective::{Collective, NcclConnectError, NcclEngine};
+
+/// Where `tests/install-servers.sh` installs NCCL's library, and the version that its stamp says.
+fn installed() -> Result<(PathBuf, String), String> {
+    let near = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-servers");
+    let servers = std::env::var_os("TWINSPAN_TEST_SERVERS").map_or(near, PathBuf::from);
+    let names = std::fs::read_dir(&servers).into_iter().flatten().flatten();
+    let mut names = names.filter_map(|entry| entry.file_name().into_string().ok());
+    let version = names.find_map(|name| Some(name.strip_prefix(".nccl-")?.to_owned()));
+    match version {
+        Some(version) => Ok((servers.join("nccl/libnccl.so.2"), version)),
+        None => Err(format!(
+            "no NCCL in {}; run tests/install-servers.sh",
+            servers.display()
+        )),
+    }
+}
+
+/// Says on the terminal, where libtest hides a passing test's output, why a test was skipped.
+pub fn skip(test: &str, reason: &str) {
+    assert!(
+        std::env::var_os("CI").is_none_or(|ci| ci != "true"),
+        "{test} must run here: {reason}"
+    );
+    tell(test, reason);
+}
+
+/// As [`skip`], for what a machine without a GPU cannot have.
+pub fn tell(test: &str, reason: &str) {
+    // A closed terminal is no reason to fail.
+    let _ = writeln!(std::io::stderr(), "skipped {test}: {reason}");
+}
+
+#[test]
+fn the_library_from_pypi_opens_without_a_gpu_and_reports_its_version() {
+    let (file, stamp) = match installed() {
+        Ok(installed) => installed,
+        Err(reason) => return skip("the library from PyPI", &reason),
+    };
+    let library = NcclLibrary::open(Some(&file)).expect("NCCL opens");
+    let version = library.version().expect("NCCL says its version");
+    assert_eq!(version.to_string(), stamp);
+    assert!(
+        library.describe(6).contains("remote process exited"),
+        "{}",
+        library.describe(6)
+    );
+    // A number that no version has.
+    assert!(library.describe(4711).contains("4711"));
+}
+
+#[test]
+fn an_absent_library_is_an_error_that_names_the_file_and_what_to_do() {
+    let absent = Path::new("/nowhere/libnccl.so.2");
+    match NcclLibrary::open(Some(absent)).map(|_| ()) {
+        Err(missing @ NcclMissing::Library { .. }) => {
+            let text = missing.to_string();
+            for part in [
+                "/nowhere/libnccl.so.2",
+                "pip install nvidia-nccl-cu13",
+                "LD_LIBRARY_PATH",
+                "TWINSPAN_NCCL=",
+            ] {
+                assert!(text.contains(part), "{text}");
+            }
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_library_that_is_not_nccl_is_an_error_that_names_what_it_lacks() {
+    match NcclLibrary::open(Some(Path::new("libc.so.6"))).map(|_| ()) {
+        Err(NcclMissing::WrongLibrary { file, detail }) => {
+            assert_eq!(file, "libc.so.6");
+            assert!(detail.contains("ncclGetVersion"), "{detail}");
+        }
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn connecting_without_a_driver_is_an_error_that_names_it_and_the_ring_goes_on() {
+    if CudaDriver::open().is_ok() {
+        return tell("connecting without a driver", "this machine has one");
+    }
+    let mut ring = rings(1, nccl_config().step_timeout).remove(0);
+    // As NcclEngine::connect does, with NCCL's library where there is none installed.
+    let parts = CudaDriver::open().map(|_| unreachable!("there is no driver"));
+    match NcclEngine::connect_with(&mut ring, nccl_config(), parts) {
+        Err(NcclConnectError::Unusable(why)) => {
+            let text = why.to_string();
+            assert!(text.contains("rank 0: libcuda.so.1"), "{text}");
+            assert!(text.contains("NVIDIA driver"), "{text}");
+        }
+        other => panic!("{other:?}"),
+    }
+    ring.barrier().expect("a ring as good as before");
+    // Whatever is missing here, nothing panics.
+    assert!(NcclEngine::connect(&mut ring, nccl_config()).is_err());
+    ring.barrier().expect("a ring as good as before");
+}
