@@ -17,6 +17,7 @@ mod engine;
 mod fate;
 mod handles;
 mod header;
+mod launch;
 mod library;
 mod loading;
 mod missing;

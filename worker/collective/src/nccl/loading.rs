@@ -6,16 +6,21 @@
 )]
 
 use libloading::Library;
+use std::error::Error;
 
 /// Opens the first of these libraries that can be; otherwise the loader's answer to the first.
 /// It stays open until the process ends: NCCL and the driver leave threads behind.
 pub(super) fn open_first<'n>(names: &[&'n str]) -> Result<(&'n str, &'static Library), String> {
-    let mut refused = None;
+    let mut refused: Option<String> = None;
     for name in names {
         // SAFETY: NCCL's and the driver's initialisers ask nothing of who opens them.
         match unsafe { Library::new(*name) } {
             Ok(library) => return Ok((name, Box::leak(Box::new(library)))),
-            Err(error) => refused = refused.or_else(|| Some(error.to_string())),
+            Err(error) => {
+                // The loader's own words; the error itself says only that it was the loader.
+                let words = error.source().map(ToString::to_string);
+                refused.get_or_insert_with(|| words.unwrap_or_else(|| error.to_string()));
+            }
         }
     }
     Err(refused.unwrap_or_default())

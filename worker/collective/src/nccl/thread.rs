@@ -5,7 +5,7 @@
 
 use super::fate::Fate;
 use super::handles::{Device, Mark, PrimaryContext};
-use super::port::{Command, DeviceWork, HostWork, Pulse, Reply, Task};
+use super::port::{Command, DeviceWork, Pulse, Reply, Task};
 use super::staging::Staging;
 use super::watch::{Action, Event, Flight, Health, Limits, Ticket, Watch};
 use super::{CudaFault, NcclConfig, NcclParts, NcclStatus, RawComm, UniqueId};
@@ -67,14 +67,14 @@ pub(super) fn run(
 }
 
 /// An operation that NCCL was called for, with what it needs.
-struct InFlight {
-    flight: Flight,
+pub(super) struct InFlight {
+    pub flight: Flight,
     /// Where the stream is past it; none before it is launched.
-    end: Option<Mark>,
-    work: Work,
+    pub end: Option<Mark>,
+    pub work: Work,
 }
 
-enum Work {
+pub(super) enum Work {
     /// The caller's memory, kept until the device is past it, and who is told of the launch.
     Device {
         _held: DeviceWork,
@@ -87,16 +87,17 @@ enum Work {
     },
 }
 
-struct Shell<'j> {
-    orders: Orders,
-    watch: Watch,
-    device: Device,
-    staging: Staging,
-    comm: Option<RawComm>,
-    flights: VecDeque<InFlight>,
+/// The thread's own view of everything.
+pub(super) struct Shell<'j> {
+    pub orders: Orders,
+    pub watch: Watch,
+    pub device: Device,
+    pub staging: Staging,
+    pub comm: Option<RawComm>,
+    pub flights: VecDeque<InFlight>,
     /// A command whose time has not come.
-    waiting: Option<Command>,
-    tickets: u64,
+    pub waiting: Option<Command>,
+    pub tickets: u64,
     listened: Instant,
     /// Taken when it has been used.
     joined: Option<&'j Joined>,
@@ -158,7 +159,7 @@ impl<'j> Shell<'j> {
     }
 
     /// Tells the watch, and does what it says.
-    fn tell(&mut self, event: Event) {
+    pub fn tell(&mut self, event: Event) {
         let mut events = VecDeque::from([event]);
         while let Some(event) = events.pop_front() {
             let generation = self.orders.config.generation;
@@ -172,24 +173,7 @@ impl<'j> Shell<'j> {
 
     /// Looks at everything that may have changed.
     fn observe(&mut self) {
-        while let Some(InFlight {
-            flight,
-            end: Some(end),
-            ..
-        }) = self.flights.front()
-        {
-            match self.device.is_past(end) {
-                Ok(true) => self.tell(Event::Passed(flight.ticket)),
-                Ok(false) => break,
-                Err(fault) => {
-                    self.tell(Event::DeviceFailed(fault.to_string()));
-                    break;
-                }
-            }
-            if !self.watch.is_alive() {
-                return;
-            }
-        }
+        self.observe_stream();
         let abort = &self.orders.abort;
         if let Err(error) = abort.check() {
             let reason = match error {
@@ -216,7 +200,22 @@ impl<'j> Shell<'j> {
         self.tell(Event::Tick);
     }
 
-    fn health(&self, status: NcclStatus) -> Health {
+    /// Tells of every operation that the stream is past.
+    fn observe_stream(&mut self) {
+        let mut passed = None;
+        for flight in &self.flights {
+            match flight.end.as_ref().map(|end| self.device.is_past(end)) {
+                Some(Ok(true)) => passed = Some(flight.flight.ticket),
+                Some(Ok(false)) | None => break,
+                Some(Err(fault)) => return self.tell(Event::DeviceFailed(fault.to_string())),
+            }
+        }
+        if let Some(ticket) = passed {
+            self.tell(Event::Passed(ticket));
+        }
+    }
+
+    pub fn health(&self, status: NcclStatus) -> Health {
         let nccl = &self.orders.parts.nccl;
         match status {
             NcclStatus::Success => Health::Ready,
@@ -226,124 +225,6 @@ impl<'j> Shell<'j> {
             ) => Health::Unlinked(nccl.describe(code)),
             NcclStatus::Failed(code) => Health::Broken(nccl.describe(code)),
         }
-    }
-
-    /// Begins the command that waits, if its time has come.
-    fn begin(&mut self) {
-        let comm = match self.comm {
-            Some(comm) if self.watch.takes_calls() => comm,
-            _ => return,
-        };
-        // There is one staging block, and it may have to grow.
-        let idle = self.watch.is_idle();
-        let ready = |command: &mut Command| idle || matches!(command.task, Task::Device(..));
-        let Some(command) = self.waiting.take_if(ready) else {
-            return;
-        };
-        let Command {
-            operation,
-            sequence,
-            task,
-        } = command;
-        self.tickets += 1;
-        let flight = Flight {
-            ticket: Ticket(self.tickets),
-            operation,
-            sequence,
-        };
-        let called = match task {
-            Task::Device(work, reply) => {
-                let called = self.call_on_device(comm, &work);
-                let launched = Some(reply);
-                let work = Work::Device {
-                    _held: work,
-                    launched,
-                };
-                self.fly(flight, work);
-                called
-            }
-            Task::Host(work, done) => {
-                let result = self.result_of(&work);
-                let called = self.call_on_host(comm, work);
-                self.fly(flight, Work::Host { result, done });
-                called
-            }
-        };
-        match called {
-            Ok(status) => self.tell(Event::Called(flight, self.health(status))),
-            Err(fault) => self.tell(Event::DeviceFailed(fault.to_string())),
-        }
-    }
-
-    fn fly(&mut self, flight: Flight, work: Work) {
-        let end = None;
-        self.flights.push_back(InFlight { flight, end, work });
-        self.say_what_is_under_way();
-    }
-
-    /// A collective on device memory is not completed when its call returns.
-    fn say_what_is_under_way(&self) {
-        let mut on_device = self
-            .flights
-            .iter()
-            .filter(|flight| matches!(flight.work, Work::Device { .. }));
-        let first = on_device.next().map(|first| first.flight.sequence);
-        self.orders.abort.set_under_way(first);
-    }
-
-    fn call_on_device(
-        &mut self,
-        comm: RawComm,
-        work: &DeviceWork,
-    ) -> Result<NcclStatus, CudaFault> {
-        self.device.follow_context()?;
-        let (nccl, stream) = (&self.orders.parts.nccl, self.device.stream());
-        Ok(match work {
-            DeviceWork::Gather { local, out } => {
-                let bytes = local.len() * size_of::<f32>();
-                // SAFETY: the communicator takes calls; the buffers are the device's and have been
-                // compared, and they are held until the stream has passed.
-                unsafe { nccl.all_gather(local.pointer(), out.pointer(), bytes, comm, stream) }
-            }
-            DeviceWork::Sum(buffer) => {
-                // SAFETY: as above.
-                unsafe { nccl.all_reduce_sum(buffer.pointer(), buffer.len(), comm, stream) }
-            }
-        })
-    }
-
-    /// Where in the staging block the result of a work lies: a gather's behind what it sends.
-    fn result_of(&self, work: &HostWork) -> Range<usize> {
-        match work {
-            HostWork::Gather(bytes) => bytes.len()..bytes.len() * (self.orders.world.index() + 1),
-            HostWork::Sum(bytes) | HostWork::Broadcast(bytes, _) => 0..bytes.len(),
-        }
-    }
-
-    fn call_on_host(&mut self, comm: RawComm, work: HostWork) -> Result<NcclStatus, CudaFault> {
-        let result = self.result_of(&work);
-        let (HostWork::Gather(bytes) | HostWork::Sum(bytes) | HostWork::Broadcast(bytes, _)) =
-            &work;
-        self.staging.grow(&self.device, result.end)?;
-        self.staging.send(&self.device, bytes)?;
-        let (nccl, stream) = (&self.orders.parts.nccl, self.device.stream());
-        let (block, length) = (self.staging.pointer(), bytes.len());
-        Ok(match work {
-            HostWork::Gather(_) => {
-                let all = block + length as u64;
-                // SAFETY: the communicator takes calls; the block has room for what is sent and for
-                // as much of every rank, and is left alone until the stream has passed.
-                unsafe { nccl.all_gather(block, all, length, comm, stream) }
-            }
-            HostWork::Sum(_) => {
-                // SAFETY: as above; the bytes are whole numbers.
-                unsafe { nccl.all_reduce_sum(block, length / size_of::<f32>(), comm, stream) }
-            }
-            HostWork::Broadcast(_, root) => {
-                // SAFETY: as above.
-                unsafe { nccl.broadcast(block, length, root, comm, stream) }
-            }
-        })
     }
 
     fn perform(&mut self, action: Action) -> Result<(), CudaFault> {
@@ -369,6 +250,16 @@ impl<'j> Shell<'j> {
             }
         }
         Ok(())
+    }
+
+    /// A collective on device memory is not completed when its call returns.
+    pub fn say_what_is_under_way(&self) {
+        let mut on_device = self
+            .flights
+            .iter()
+            .filter(|flight| matches!(flight.work, Work::Device { .. }));
+        let first = on_device.next().map(|first| first.flight.sequence);
+        self.orders.abort.set_under_way(first);
     }
 
     fn answer_join(&mut self, answer: Result<(), Joining>) {

@@ -17,6 +17,9 @@ const PAUSES: (Duration, Duration) = (Duration::from_micros(20), Duration::from_
 /// How often a communicator that does nothing is looked after.
 const IDLE: Duration = Duration::from_millis(20);
 
+/// Operations that may be under way at a time: a caller that is further ahead of the device waits.
+const MOST_PENDING: usize = 256;
+
 /// How long a communicator may take.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Limits {
@@ -139,14 +142,14 @@ impl Watch {
     }
 
     /// Whether NCCL may be called for an operation: a call on a communicator that is still busy
-    /// with the last one is refused for good.
+    /// with the last one is refused for good, and what is under way has a bound.
     pub fn takes_calls(&self) -> bool {
         match &self.state {
             State::Open {
                 pending,
                 leaving: None,
                 ..
-            } => pending.back().is_none_or(|last| last.launched),
+            } => pending.len() < MOST_PENDING && pending.back().is_none_or(|last| last.launched),
             _ => false,
         }
     }

@@ -1,4 +1,5 @@
-//! What every engine must do; `suite!` runs it all over one factory of worlds.
+//! What every engine must do; `suite!` runs it all over one factory of worlds, and `script` what one
+//! rank can see of it by itself.
 
 use crate::worlds::{
     Factory, PATIENCE, assert_sums, bytes, nccl, number, numbers, run, run_well, tcp, threads,
@@ -14,39 +15,39 @@ macro_rules! suite {
             use super::*;
             #[test]
             fn sums_are_right_and_have_the_same_bits_on_every_rank_and_in_every_run() {
-                super::sums($factory);
+                super::sums($factory, WORLDS);
             }
             #[test]
             fn gathers_put_uneven_and_empty_parts_rank_by_rank() {
-                super::gathers($factory);
+                super::gathers($factory, WORLDS);
             }
             #[test]
             fn a_broadcast_from_any_root_reaches_all() {
-                super::broadcasts($factory);
+                super::broadcasts($factory, WORLDS);
             }
             #[test]
             fn messages_of_any_length_reach_all() {
-                super::messages($factory);
+                super::messages($factory, WORLDS);
             }
             #[test]
             fn nobody_leaves_a_barrier_before_all_have_come() {
-                super::barriers($factory);
+                super::barriers($factory, WORLDS);
             }
             #[test]
             fn a_series_of_different_collectives_stays_in_step_and_is_counted() {
-                super::series($factory);
+                super::series($factory, WORLDS);
             }
             #[test]
             fn ranks_that_call_different_collectives_all_fail() {
-                super::different_operations($factory);
+                super::different_operations($factory, WORLDS);
             }
             #[test]
             fn ranks_that_give_different_lengths_all_fail() {
-                super::different_lengths($factory);
+                super::different_lengths($factory, WORLDS);
             }
             #[test]
             fn slices_that_do_not_fit_the_counts_fail_on_all_ranks() {
-                super::misfit($factory);
+                super::misfit($factory, WORLDS);
             }
         }
     )+ };
@@ -58,10 +59,13 @@ suite! {
     over_nccl: nccl;
 }
 
-const WORLDS: std::ops::RangeInclusive<u32> = 1..=5;
+/// Sizes of worlds.
+pub type Worlds = std::ops::RangeInclusive<u32>;
 
-fn sums(factory: Factory) {
-    for size in WORLDS {
+const WORLDS: Worlds = 1..=5;
+
+pub fn sums(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         for length in [0, 1, 2, 3, 4, 7, 1000, 300_001] {
             let sum = move |rank: &mut dyn Collective| {
                 let mut buffer = numbers(rank.rank(), length);
@@ -74,8 +78,8 @@ fn sums(factory: Factory) {
     }
 }
 
-fn gathers(factory: Factory) {
-    for size in WORLDS {
+pub fn gathers(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         for shape in [
             [0, 0, 0, 0, 0],
             [3, 0, 5, 1, 2],
@@ -100,8 +104,8 @@ fn gathers(factory: Factory) {
     }
 }
 
-fn broadcasts(factory: Factory) {
-    for size in WORLDS {
+pub fn broadcasts(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         for root in (0..size).map(Rank) {
             for length in [0, 1, 4096, 2_000_003] {
                 let buffers = run_well(factory(size, PATIENCE), move |rank| {
@@ -118,8 +122,8 @@ fn broadcasts(factory: Factory) {
     }
 }
 
-fn messages(factory: Factory) {
-    for size in WORLDS {
+pub fn messages(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         for lengths in [[0, 0, 0, 0, 0], [5, 0, 70_000, 1, 3_000_000]] {
             let gathered = run_well(factory(size, PATIENCE), move |rank| {
                 rank.all_gather_bytes(&bytes(rank.rank(), lengths[rank.rank().index()]))
@@ -135,8 +139,8 @@ fn messages(factory: Factory) {
     }
 }
 
-fn barriers(factory: Factory) {
-    for size in WORLDS {
+pub fn barriers(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         let entered = Arc::new(AtomicU32::new(0));
         let seen = run_well(factory(size, PATIENCE), move |rank| {
             (1..=50)
@@ -152,8 +156,8 @@ fn barriers(factory: Factory) {
     }
 }
 
-fn series(factory: Factory) {
-    for size in WORLDS {
+pub fn series(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         let sequences = run_well(factory(size, PATIENCE), |rank| {
             let (me, world) = (rank.rank(), rank.world_size());
             let before = rank.abort_handle().sequence();
@@ -192,8 +196,8 @@ fn assert_all_disagree(outcomes: Vec<[Result<(), CollectiveError>; 2]>) {
     }
 }
 
-fn different_operations(factory: Factory) {
-    for size in WORLDS.skip(1) {
+pub fn different_operations(factory: Factory, worlds: Worlds) {
+    for size in worlds.skip(1) {
         let outcomes = run(factory(size, PATIENCE), |rank| {
             let mut buffer = vec![0.0; 1000 * rank.world_size().index()];
             let first = if rank.rank() == Rank(1) {
@@ -208,8 +212,8 @@ fn different_operations(factory: Factory) {
     }
 }
 
-fn different_lengths(factory: Factory) {
-    for size in WORLDS.skip(1) {
+pub fn different_lengths(factory: Factory, worlds: Worlds) {
+    for size in worlds.skip(1) {
         let outcomes = run(factory(size, PATIENCE), |rank| {
             let length = if rank.rank() == Rank(1) {
                 500_000
@@ -222,8 +226,8 @@ fn different_lengths(factory: Factory) {
     }
 }
 
-fn misfit(factory: Factory) {
-    for size in WORLDS {
+pub fn misfit(factory: Factory, worlds: Worlds) {
+    for size in worlds {
         let outcomes = run(factory(size, PATIENCE), |rank| {
             let counts = vec![2; rank.world_size().index()];
             let mut out = vec![0.0; 2 * counts.len()];
@@ -235,5 +239,56 @@ fn misfit(factory: Factory) {
             [rank.all_gather(local, &counts, &mut out), rank.barrier()]
         });
         assert_all_disagree(outcomes);
+    }
+}
+
+/// Every collective once and more, as a rank sees it that shares no memory with the others.
+pub fn script(rank: &mut dyn Collective) -> Result<(), CollectiveError> {
+    let (me, world) = (rank.rank(), rank.world_size());
+    for length in [0, 1, 1000, 300_001] {
+        let mut sum = numbers(me, length);
+        rank.all_reduce_sum(&mut sum)?;
+        for (index, sum) in sum.into_iter().enumerate() {
+            let parts = world.ranks().map(|rank| f64::from(number(rank, index)));
+            let (right, size) = parts.fold((0.0, 0.0), |(sum, size), x| (sum + x, size + x.abs()));
+            assert!(
+                (f64::from(sum) - right).abs() <= 1e-6 * size,
+                "{sum} is not {right}"
+            );
+        }
+    }
+    for shift in 0..3 {
+        let counts: Vec<usize> = world
+            .ranks()
+            .map(|rank| [0, 100_003, 7][(rank.index() + shift) % 3])
+            .collect();
+        let mut out = vec![f32::NAN; counts.iter().sum()];
+        rank.all_gather(&numbers(me, counts[me.index()]), &counts, &mut out)?;
+        let parts = world.ranks().zip(&counts);
+        let expected = parts.flat_map(|(rank, count)| numbers(rank, *count));
+        assert!(out.into_iter().eq(expected));
+    }
+    for root in world.ranks() {
+        let mut buffer = bytes(me, 2_000_003);
+        rank.broadcast(root, &mut buffer)?;
+        assert!(buffer == bytes(root, 2_000_003));
+    }
+    let length = |rank: Rank| 70_000 * rank.index() + 5;
+    let messages = rank.all_gather_bytes(&bytes(me, length(me)))?;
+    assert!(
+        world
+            .ranks()
+            .zip(messages)
+            .all(|(rank, message)| message == bytes(rank, length(rank)))
+    );
+    rank.barrier()
+}
+
+#[test]
+fn the_script_holds_over_every_engine() {
+    for factory in [threads as Factory, tcp, nccl] {
+        for size in [1, 3] {
+            run_well(factory(size, PATIENCE), |rank| script(rank));
+        }
     }
 }

@@ -2,6 +2,7 @@
 
 mod device;
 mod faults;
+mod gpu;
 mod joining;
 pub mod library;
 

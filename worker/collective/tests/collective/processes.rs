@@ -24,15 +24,7 @@ fn child_rank() {
         return;
     };
     let rank = Rank(rank.parse().expect("a number"));
-    let listener = RingListener::bind("127.0.0.1").expect("a free port");
-    // libtest has begun the line with the test's name.
-    println!("\naddress {}", listener.address());
-    let mut line = String::new();
-    std::io::stdin()
-        .read_line(&mut line)
-        .expect("the parent lives");
-    let members: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
-    let mut ring = TcpRing::connect(&listener, config(rank, &members)).expect("a ring");
+    let mut ring = join_ring(rank);
     let mut buffer = vec![0.0_f32; 1_000_000];
     let deadline = Instant::now() + BOUND;
     for round in 0.. {
@@ -45,23 +37,37 @@ fn child_rank() {
     }
 }
 
+/// A child's ring, with members that it is told of.
+pub fn join_ring(rank: Rank) -> TcpRing {
+    let listener = RingListener::bind("127.0.0.1").expect("a free port");
+    // libtest has begun the line with the test's name.
+    println!("\naddress {}", listener.address());
+    let mut line = String::new();
+    std::io::stdin()
+        .read_line(&mut line)
+        .expect("the parent lives");
+    let members: Vec<String> = line.split_whitespace().map(str::to_owned).collect();
+    TcpRing::connect(&listener, config(rank, &members)).expect("a ring")
+}
+
 /// A child that does not outlive the test.
-struct Process {
-    child: Child,
+pub struct Process {
+    pub child: Child,
     lines: Receiver<String>,
 }
 
 impl Process {
     fn start(rank: u32) -> Self {
+        let variables = [(RANK, rank.to_string())];
+        Self::start_as("processes::child_rank", &variables)
+    }
+
+    /// Starts this binary again for one test, with these variables.
+    pub fn start_as(test: &str, variables: &[(&str, String)]) -> Self {
         let binary = std::env::current_exe().expect("this binary");
         let mut child = Command::new(binary)
-            .args([
-                "--exact",
-                "processes::child_rank",
-                "--nocapture",
-                "--test-threads=1",
-            ])
-            .env(RANK, rank.to_string())
+            .args(["--exact", test, "--nocapture", "--test-threads=1"])
+            .envs(variables.iter().cloned())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .spawn()
@@ -78,8 +84,17 @@ impl Process {
         Self { child, lines }
     }
 
+    /// Tells children that wait for it who their members are.
+    pub fn introduce(processes: &mut [Self]) {
+        let members: Vec<String> = processes.iter().map(|p| p.expect("address")).collect();
+        for process in processes {
+            let mut input = process.child.stdin.take().expect("piped");
+            writeln!(input, "{}", members.join(" ")).expect("the child reads");
+        }
+    }
+
     /// The rest of the next line that begins with this word.
-    fn expect(&self, word: &str) -> String {
+    pub fn expect(&self, word: &str) -> String {
         let deadline = Instant::now() + BOUND;
         loop {
             let left = deadline.saturating_duration_since(Instant::now());
@@ -107,11 +122,7 @@ impl Drop for Process {
 fn a_killed_process_is_named_as_lost_by_all_others_in_the_middle_of_a_sum() {
     for (size, killed) in [(2, 0), (3, 1), (4, 3)] {
         let mut processes: Vec<Process> = (0..size).map(Process::start).collect();
-        let members: Vec<String> = processes.iter().map(|p| p.expect("address")).collect();
-        for process in &mut processes {
-            let mut input = process.child.stdin.take().expect("piped");
-            writeln!(input, "{}", members.join(" ")).expect("the child reads");
-        }
+        Process::introduce(&mut processes);
         for process in &processes {
             process.expect("started");
         }

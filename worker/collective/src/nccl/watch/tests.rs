@@ -139,6 +139,14 @@ fn what_lies_before_a_passed_operation_is_done_too() {
 }
 
 #[test]
+fn a_caller_far_ahead_of_the_device_waits_until_an_operation_is_done() {
+    let mut life = Life::with(MOST_PENDING as u64);
+    assert!(!life.watch.takes_calls());
+    assert_eq!(life.tell(Event::Passed(Ticket(1))), ["completed 1"]);
+    assert!(life.watch.takes_calls());
+}
+
+#[test]
 fn ranks_that_do_not_come_together_are_refused_at_the_connect_timeout() {
     for event in [busy as fn() -> Event, || Event::Tick] {
         let mut life = Life::joining();

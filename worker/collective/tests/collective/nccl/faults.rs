@@ -26,11 +26,12 @@ fn stand_still(rank: &mut Joined) -> u64 {
 fn freed(rank: &mut Joined) -> CollectiveError {
     let began = Instant::now();
     rank.gpu.synchronize(rank.stream);
-    let error = rank
-        .over
-        .engine
-        .check()
-        .expect_err("something ended the wait");
+    let mut ended = None;
+    soon("the engine says what broke", || {
+        ended = rank.over.engine.check().err();
+        ended.is_some()
+    });
+    let error = ended.expect("something broke");
     assert!(began.elapsed() < PATIENCE, "freed too late: {error}");
     // From here on both engines of the generation are over.
     assert!(matches!(
@@ -122,6 +123,17 @@ fn a_broken_link_that_nobody_is_named_for_blames_nobody_and_names_the_collective
         text.contains(&format!("all_reduce_sum (collective {sequence})")),
         "{text}"
     );
+}
+
+#[test]
+fn an_operation_that_ends_while_the_lost_rank_is_asked_for_mends_nothing() {
+    let [mut zero, mut one] = pair(PATIENCE);
+    stand_still(&mut zero);
+    zero.nccl
+        .error
+        .store(NcclStatus::REMOTE_ERROR, Ordering::Release);
+    stand_still(&mut one);
+    assert_eq!(freed(&mut zero).blames(), None);
 }
 
 #[test]

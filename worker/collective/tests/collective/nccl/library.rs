@@ -1,13 +1,14 @@
 //! NCCL's real library, on a machine that need not have a GPU.
 
+use crate::processes::Process;
 use crate::worlds::{nccl_config, rings};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use twinspan_collective::nccl::{CudaDriver, NcclApi, NcclLibrary, NcclMissing};
+use twinspan_collective::nccl::{self, CudaDriver, NcclApi, NcclLibrary, NcclMissing};
 use twinspan_collective::{Collective, NcclConnectError, NcclEngine};
 
 /// Where `tests/install-servers.sh` installs NCCL's library, and the version that its stamp says.
-fn installed() -> Result<(PathBuf, String), String> {
+pub fn installed() -> Result<(PathBuf, String), String> {
     let near = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../target/test-servers");
     let servers = std::env::var_os("TWINSPAN_TEST_SERVERS").map_or(near, PathBuf::from);
     let names = std::fs::read_dir(&servers).into_iter().flatten().flatten();
@@ -53,6 +54,40 @@ fn the_library_from_pypi_opens_without_a_gpu_and_reports_its_version() {
     );
     // A number that no version has.
     assert!(library.describe(4711).contains("4711"));
+}
+
+/// Set for a child that says what it finds.
+const PROBES: &str = "TWINSPAN_COLLECTIVE_TEST_PROBES";
+
+/// The body of a child; without the variable there is nothing to test.
+#[test]
+fn child_that_probes() {
+    if std::env::var_os(PROBES).is_none() {
+        return;
+    }
+    // libtest has begun the line with the test's name.
+    match nccl::probe() {
+        Ok(version) => println!("\nversion {version}"),
+        Err(missing) => println!("\nmissing {missing}"),
+    }
+}
+
+#[test]
+fn the_environment_may_name_the_librarys_file() {
+    let probe = |file: &Path| {
+        let file = file.display().to_string();
+        let variables = [(PROBES, "1".to_owned()), ("TWINSPAN_NCCL", file)];
+        Process::start_as("nccl::library::child_that_probes", &variables)
+    };
+    let absent = probe(Path::new("/nowhere/libnccl.so.2")).expect("missing");
+    assert!(
+        absent.starts_with("/nowhere/libnccl.so.2 cannot be opened"),
+        "{absent}"
+    );
+    match installed() {
+        Ok((file, stamp)) => assert_eq!(probe(&file).expect("version"), stamp),
+        Err(reason) => skip("the library that the environment names", &reason),
+    }
 }
 
 #[test]
