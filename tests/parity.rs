@@ -35,6 +35,7 @@ struct Case {
 /// What a world gave.
 struct Trained {
     losses: Vec<f64>,
+    first_norm: f64,
     first_gradient: Vec<f32>,
     params: Vec<f32>,
     buffers: Vec<f32>,
@@ -194,6 +195,7 @@ impl Case {
         let mut state = self.initial();
         let mut trained = Trained {
             losses: vec![],
+            first_norm: 0.0,
             first_gradient: vec![],
             params: vec![],
             buffers: vec![],
@@ -210,6 +212,7 @@ impl Case {
             trained.losses.push(outcome.loss);
             trained.sample_hashes.push(outcome.tally.sample_hash);
             if trained.first_gradient.is_empty() {
+                trained.first_norm = outcome.grad_norm;
                 trained.first_gradient = stepper.gradient().to_host().into_owned();
             }
         }
@@ -351,6 +354,11 @@ fn assert_parity(case: &Case, compute: &Compute, sizes: &[u32]) {
         assert!(
             error < 1e-4,
             "{size} ranks: gradient of {name} is off by {error:e}"
+        );
+        let norm_error = (trained.first_norm / gradient.norm() - 1.0).abs();
+        assert!(
+            norm_error < 1e-4,
+            "{size} ranks: the gradient's norm is off by {norm_error:e}"
         );
         assert!(
             loss_error < 1e-4,

@@ -7,6 +7,7 @@ use burn::tensor::{Device, Tensor};
 use crate::Compute;
 use crate::flat::to_vec;
 use crate::loss::RowSum;
+use crate::ops::total;
 use crate::optim::global_norm;
 use crate::params::{ParamTable, Tower};
 
@@ -103,7 +104,7 @@ impl Gradient {
                 let whole = pieces.whole().clone();
                 let ([length], shared) = (whole.dims(), pieces.shared_leaves.len());
                 let of_shared = whole.clone().slice(length - shared..length);
-                let square = (whole.clone() * whole).sum();
+                let square = total(whole.clone() * whole);
                 let mut read = to_vec(Tensor::cat(vec![terms, of_shared, square], 0));
                 let square = read.pop().unwrap_or(f32::NAN);
                 pieces.shared = read.split_off(read.len() - shared);

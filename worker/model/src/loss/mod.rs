@@ -20,7 +20,7 @@ use std::ops::Range;
 
 use self::rows::Rows;
 use crate::flat::to_vec;
-use crate::ops::exact_product;
+use crate::ops::{exact_product, total};
 
 /// The log-sum-exps of image rows (over texts) and text rows (over images).
 #[derive(Debug, Clone)]
@@ -66,7 +66,7 @@ impl RowSum {
     /// The number, `[1]`, on the device.
     #[must_use]
     pub fn on_device(&self) -> Tensor<1> {
-        let sum = self.rows.clone().sum().add_scalar(self.offset);
+        let sum = total(self.rows.clone()).add_scalar(self.offset);
         sum.mul_scalar(self.factor)
     }
 }

@@ -132,17 +132,11 @@ mod gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use burn::tensor::{Device, TensorData};
+    use crate::ops::tests::device;
+    use burn::tensor::TensorData;
 
     /// A number that TF32 would round, beside one that it would not.
     const FINE: f32 = 1.0 + 1.0 / 4096.0;
-
-    fn device() -> Device {
-        #[cfg(feature = "wgpu")]
-        return Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
-        #[cfg(not(feature = "wgpu"))]
-        Device::flex()
-    }
 
     #[test]
     fn products_keep_the_digits_that_tf32_would_round() {

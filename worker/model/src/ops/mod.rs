@@ -29,6 +29,7 @@ mod simd;
 #[cfg(test)]
 mod tests;
 mod token_sum;
+mod total;
 
 pub use activation::{gelu, quick_gelu};
 pub use attention::attention;
@@ -40,3 +41,4 @@ pub use l2_normalize::l2_normalize;
 pub use layer_norm::layer_norm;
 pub use linear::linear;
 pub use token_sum::sum_by_token;
+pub use total::total;

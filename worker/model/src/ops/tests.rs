@@ -7,3 +7,11 @@ mod norms;
 mod products;
 mod scalar;
 mod threads;
+
+/// A GPU where the tests are built for one, else the CPU.
+pub(super) fn device() -> burn::tensor::Device {
+    #[cfg(feature = "wgpu")]
+    return burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
+    #[cfg(not(feature = "wgpu"))]
+    burn::tensor::Device::flex()
+}

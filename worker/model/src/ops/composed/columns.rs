@@ -39,7 +39,7 @@ pub(in crate::ops) fn weight_gradient<B: ExactProduct>(
 pub(in crate::ops) fn bias_gradient<B: Backend>(grad: FloatTensor<B>) -> FloatTensor<B> {
     let grad = Num::<B>(grad);
     let ([_, width], dtype) = (grad.dims(), grad.dtype());
-    let sums = Num::<B>::wide(grad.0).sum(0).reshape([width]);
+    let sums = Num::<B>::wide(grad.0).column_sums().reshape([width]);
     sums.cast(dtype).0
 }
 

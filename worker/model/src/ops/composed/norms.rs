@@ -53,7 +53,7 @@ fn row<B: Backend>(vector: FloatTensor<B>) -> Num<B> {
 
 fn column_sums<B: Backend>(x: Num<B>) -> Num<B> {
     let [_, width] = x.dims();
-    x.sum(0).reshape([width])
+    x.column_sums().reshape([width])
 }
 
 /// As `torch.nn.functional.normalize`, and in f32, which the loss is computed in.
@@ -89,15 +89,14 @@ pub(in crate::ops) fn batch_norm<B: Backend>(
     let dtype = Num::<B>(x.clone()).dtype();
     let x = Num::<B>::wide(x);
     let [rows, width] = x.dims();
-    let mean = x.clone().mean(0);
+    let share = 1.0 / rows as f32;
+    // What the first mean misses by, the mean of what is left says.
+    let mean = x.clone().column_sums().times(share);
+    let rest = (x.clone() - mean.clone()).column_sums().times(share);
+    let mean = mean + rest;
     let centred = x - mean.clone();
-    let squares = (centred.clone() * centred.clone()).sum(0);
-    let inverse = squares
-        .clone()
-        .times(1.0 / rows as f32)
-        .plus(eps)
-        .sqrt()
-        .recip();
+    let squares = (centred.clone() * centred.clone()).column_sums();
+    let inverse = squares.clone().times(share).plus(eps).sqrt().recip();
     let out = centred * inverse * row::<B>(gamma) + row::<B>(beta);
     let out = if relu { out.at_least(0.0) } else { out };
     let variance = squares.times(1.0 / (rows as f32 - 1.0).max(1.0));
@@ -122,10 +121,11 @@ pub(in crate::ops) fn batch_norm_backward<B: Backend>(
         false => grad,
     };
     let share = 1.0 / rows as f32;
-    let product = (grad.clone() * normal.clone()).sum(0);
-    let total = grad.clone().sum(0);
+    let product = (grad.clone() * normal.clone()).column_sums();
+    let total = grad.clone().column_sums();
     let centred = grad - normal * product.clone().times(share) - total.clone().times(share);
     let dx = (centred * gamma * inverse).cast(x_dtype);
-    let vector = |sums: Num<B>| column_sums(sums).cast(gamma_dtype).0;
+    let [_, width] = total.dims();
+    let vector = |sums: Num<B>| sums.reshape([width]).cast(gamma_dtype).0;
     [dx.0, vector(product), vector(total)]
 }

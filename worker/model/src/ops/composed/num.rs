@@ -7,6 +7,7 @@ use burn::backend::{Backend, TensorMetadata};
 use burn::tensor::{DType, FloatDType, Shape, Slice};
 
 use crate::ops::exact::{ExactProduct, tf32_is_allowed};
+use crate::ops::total::RUN;
 
 /// A tensor of backend `B`. Tensors of one rank that meet are broadcast along dimensions of 1.
 pub(super) struct Num<B: Backend>(pub FloatTensor<B>);
@@ -68,6 +69,23 @@ impl<B: Backend> Num<B> {
     /// Sums along `dim`, which stays as 1.
     pub(super) fn sum(self, dim: usize) -> Self {
         Self(B::float_sum_dim(self.0, dim))
+    }
+
+    /// The sums of the columns of a matrix [R, C], [1, C], in runs of runs of rows.
+    pub(super) fn column_sums(self) -> Self {
+        let [rows, columns] = self.dims();
+        if rows <= RUN {
+            return self.sum(0);
+        }
+        let whole = rows / RUN * RUN;
+        let all = Slice::full();
+        let runs = self.clone().slice(&[Slice::from(0..whole), all]);
+        let runs = runs.reshape([rows / RUN, RUN, columns]).sum(1);
+        let sums = runs.reshape([rows / RUN, columns]).column_sums();
+        match rows - whole {
+            0 => sums,
+            _ => sums + self.slice(&[Slice::from(whole..rows), all]).sum(0),
+        }
     }
 
     pub(super) fn mean(self, dim: usize) -> Self {

@@ -185,3 +185,12 @@ fn pooling_of_pictures_with_and_without_a_rest() {
         );
     }
 }
+
+#[test]
+fn long_columns_are_summed_whole() {
+    let grad = random([70_000, 3], 1);
+    same(
+        super::bias_gradient::<Flex>(grad.clone()),
+        Flex::linear_bias_gradient(grad),
+    );
+}
