@@ -71,13 +71,15 @@ impl EvalModel {
         })
     }
 
-    /// A model of parameters and running statistics that are in memory; `name` tells it from others.
+    /// A model of parameters and running statistics that are in memory, which embeds on `device`;
+    /// `name` tells it from others.
     #[must_use]
     pub fn of_weights(
         clip: Clip,
         (params, buffers): (Vec<f32>, Vec<f32>),
         tokenizer: Arc<Tokenizer>,
         name: String,
+        device: Device,
     ) -> Self {
         Self {
             fingerprint: name,
@@ -85,7 +87,7 @@ impl EvalModel {
             clip,
             params,
             buffers,
-            device: Device::flex(),
+            device,
         }
     }
 

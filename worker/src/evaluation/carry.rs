@@ -43,7 +43,8 @@ impl Unfinished {
     fn new(run: &Run, step: Step, numbers: (Vec<f32>, Vec<f32>)) -> Self {
         let (clip, tokenizer) = (run.clip.clone(), Arc::clone(&run.tokenizer));
         let name = format!("{} step {step}", run.config.url());
-        let model = EvalModel::of_weights(clip, numbers, tokenizer, name);
+        let device = run.compute.device.clone();
+        let model = EvalModel::of_weights(clip, numbers, tokenizer, name, device);
         Self {
             step,
             model: Arc::new(model),
