@@ -132,7 +132,7 @@ mod gpu {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::device;
+    use crate::ops::tests::device_under_test as device;
     use burn::tensor::TensorData;
 
     /// A number that TF32 would round, beside one that it would not.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, reason = "tests")]
 
 mod convolution;
+mod device;
 pub(super) mod harness;
 mod norms;
 mod products;
@@ -9,7 +10,7 @@ mod scalar;
 mod threads;
 
 /// A GPU where the tests are built for one, else the CPU.
-pub(super) fn device() -> burn::tensor::Device {
+pub(super) fn device_under_test() -> burn::tensor::Device {
     #[cfg(feature = "wgpu")]
     return burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
     #[cfg(not(feature = "wgpu"))]

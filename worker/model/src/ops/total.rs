@@ -27,7 +27,7 @@ pub fn total(numbers: Tensor<1>) -> Tensor<1> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::ops::tests::device;
+    use crate::ops::tests::device_under_test as device;
     use burn::tensor::TensorData;
 
     #[test]
