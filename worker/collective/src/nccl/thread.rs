@@ -22,8 +22,6 @@ use twinspan_types::{Rank, WorldSize};
 
 /// How often the line is listened to.
 const LISTEN: Duration = Duration::from_millis(10);
-/// How long the device may take to end what was aborted.
-const SETTLING: Duration = Duration::from_secs(5);
 
 /// What a thread is started with.
 pub(super) struct Orders {
@@ -332,7 +330,8 @@ impl<'j> Shell<'j> {
 
     /// Lets go of all memory, once the device is past it.
     fn settle(mut self) {
-        let until = Instant::now() + SETTLING;
+        // What the stream waits for of the device's other work is bounded as a step is.
+        let until = Instant::now() + self.orders.config.step_timeout;
         // An error means that the device does nothing more.
         if let Ok(end) = self.device.mark() {
             while let Ok(false) = self.device.is_past(&end) {

@@ -1,10 +1,14 @@
 //! NCCL's real library, on a machine that need not have a GPU.
 
+use crate::fake::{FakeGpu, SharedGpu};
 use crate::processes::Process;
 use crate::worlds::{nccl_config, rings};
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use twinspan_collective::nccl::{self, CudaDriver, NcclApi, NcclLibrary, NcclMissing};
+use std::sync::Arc;
+use twinspan_collective::nccl::{
+    self, CudaDriver, NcclApi, NcclLibrary, NcclMissing, NcclParts, NcclUnusable,
+};
 use twinspan_collective::{Collective, NcclConnectError, NcclEngine};
 
 /// Where `tests/install-servers.sh` installs NCCL's library, and the version that its stamp says.
@@ -139,5 +143,32 @@ fn connecting_without_a_driver_is_an_error_that_names_it_and_the_ring_goes_on() 
     ring.barrier().expect("a ring as good as before");
     // Whatever is missing here, nothing panics.
     assert!(NcclEngine::connect(&mut ring, nccl_config()).is_err());
+    ring.barrier().expect("a ring as good as before");
+}
+
+/// The real library under an engine whose GPU is a fake: it gets as far as asking for the device.
+#[test]
+fn the_real_library_refuses_to_join_without_a_gpu_and_the_ring_goes_on() {
+    if CudaDriver::open().is_ok() {
+        return tell("joining without a GPU", "this machine may have one");
+    }
+    let (file, _) = match installed() {
+        Ok(installed) => installed,
+        Err(reason) => return skip("joining without a GPU", &reason),
+    };
+    let library = NcclLibrary::open(Some(&file)).expect("NCCL opens");
+    let gpu = SharedGpu(Arc::new(FakeGpu::default()));
+    let parts = NcclParts {
+        nccl: Arc::new(library),
+        cuda: Arc::new(gpu.clone()),
+    };
+    let mut ring = rings(1, nccl_config().step_timeout).remove(0);
+    match NcclEngine::connect_with(&mut ring, nccl_config(), Ok(parts)) {
+        Err(NcclConnectError::Unusable(NcclUnusable::NotJoined(ranks))) => {
+            assert!(ranks[0].1.contains("NCCL error"), "{ranks:?}");
+        }
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(gpu.left_over(), 0);
     ring.barrier().expect("a ring as good as before");
 }
