@@ -4,7 +4,7 @@ use burn::tensor::Tensor;
 
 /// Numbers that are summed in one go. A GPU's sums of more than 65,536 in a row were seen to leave the
 /// rest out (burn 0.22.1, cubek 0.3.1, over Vulkan), and long ones lose digits besides.
-pub(super) const RUN: usize = 1024;
+pub(super) const RUN: usize = 128;
 
 /// The sum `[1]` of all numbers, in runs of runs.
 pub fn total(numbers: Tensor<1>) -> Tensor<1> {
