@@ -27,7 +27,7 @@ mod linear;
 mod product;
 mod simd;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 mod token_sum;
 mod total;
 

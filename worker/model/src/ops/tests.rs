@@ -10,7 +10,7 @@ mod scalar;
 mod threads;
 
 /// A GPU where the tests are built for one, else the CPU.
-pub(super) fn device_under_test() -> burn::tensor::Device {
+pub(crate) fn device_under_test() -> burn::tensor::Device {
     #[cfg(feature = "wgpu")]
     return burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
     #[cfg(not(feature = "wgpu"))]

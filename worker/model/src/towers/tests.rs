@@ -253,6 +253,36 @@ fn activations_that_are_computed_again_give_the_same_gradient() {
     }
 }
 
+/// The gradient of the embeddings' products with the upstream one, by weights that stay on a device.
+fn resident_gradient(clip: &Clip, flat: &[f32], compute: &Compute) -> Vec<f32> {
+    let numbers = Flat::Host(flat.to_vec()).placed(&clip.params, compute);
+    assert_eq!(*numbers.to_host(), flat[..]);
+    let w = clip.step_weights(&numbers, compute);
+    let images = clip.embed_images(&w, &pictures(clip, 4), 4, BatchNorm::Batch, None);
+    let texts = clip.embed_texts(&w, IDS.as_flattened(), 12);
+    let outputs = [
+        (images.embeddings, images.tape),
+        (texts.embeddings.clone(), texts.tape.clone()),
+    ];
+    let outputs = outputs.into_iter().zip(upstream());
+    let outputs = outputs.map(|((embeddings, tape), upstream)| {
+        let data = TensorData::new(upstream, embeddings.dims());
+        Pulled {
+            gradient: Tensor::from_data(data, &compute.device),
+            embeddings,
+            tape,
+        }
+    });
+    let mut out = Gradient::zeros(&clip.params, compute);
+    clip.backward(&w, outputs.collect(), &[texts], &mut out);
+    let Gradient::Resident(pieces) = &mut out else {
+        panic!("a resident gradient");
+    };
+    let whole = pieces.assemble(&clip.params, Ok::<_, ()>);
+    whole.expect("the pieces");
+    out.to_host().into_owned()
+}
+
 #[test]
 fn weights_that_stay_on_the_device_give_the_same_gradient() {
     for recompute in [false, true] {
@@ -262,28 +292,37 @@ fn weights_that_stay_on_the_device_give_the_same_gradient() {
         };
         for clip in [small_vit(), small_resnet()] {
             let flat = noisy(&clip);
-            let numbers = Flat::Host(flat.clone()).placed(&clip.params, &compute);
-            assert_eq!(*numbers.to_host(), flat[..]);
-            let w = clip.step_weights(&numbers, &compute);
-            let images = clip.embed_images(&w, &pictures(&clip, 4), 4, BatchNorm::Batch, None);
-            let texts = clip.embed_texts(&w, IDS.as_flattened(), 12);
-            let [image, text] = upstream();
-            let outputs = vec![
-                pulled(images.embeddings, images.tape, &image),
-                pulled(texts.embeddings.clone(), texts.tape.clone(), &text),
-            ];
-            let mut out = Gradient::zeros(&clip.params, &compute);
-            clip.backward(&w, outputs, &[texts], &mut out);
-            let Gradient::Resident(pieces) = &mut out else {
-                panic!("a resident gradient");
-            };
-            let whole = pieces.assemble(&clip.params, Ok::<_, ()>);
-            whole.expect("the pieces");
-            close(
-                &out.to_host(),
-                &gradient(&clip, &flat, &upstream(), 12),
-                1e-6,
-            );
+            let resident = resident_gradient(&clip, &flat, &compute);
+            close(&resident, &gradient(&clip, &flat, &upstream(), 12), 1e-6);
+        }
+    }
+}
+
+#[test]
+#[cfg(feature = "gpu")]
+fn towers_of_half_precision_give_nearly_the_gradient_of_full_precision() {
+    let device = crate::ops::tests::device_under_test();
+    let halves = [DType::BF16, DType::F16].map(|dtype| (dtype, device.supports_dtype(dtype)));
+    let Some((dtype, _)) = halves.into_iter().find(|(_, supported)| *supported) else {
+        eprintln!("skipped: this device has neither bf16 nor fp16");
+        return;
+    };
+    for recompute in [false, true] {
+        let compute = Compute {
+            dtype,
+            recompute,
+            ..Compute::on(device.clone())
+        };
+        for clip in [small_vit(), small_resnet()] {
+            let flat = noisy(&clip);
+            let half = resident_gradient(&clip, &flat, &compute);
+            let full = gradient(&clip, &flat, &upstream(), 12);
+            let norm = |values: &[f32]| dot(values, values).sqrt();
+            let gap: Vec<f32> = half.iter().zip(&full).map(|(h, f)| h - f).collect();
+            let error = norm(&gap) / norm(&full);
+            eprintln!("{dtype:?}, recompute {recompute}: {error:.1e}");
+            assert!(error < 0.05, "{dtype:?}: the gradient is off by {error}");
+            assert!(error > 1e-6, "{dtype:?} was not computed in");
         }
     }
 }
