@@ -329,6 +329,9 @@ fn relative_drift(a: &Params, b: &Params, start: &Params) -> f64 {
 /// A device with memory of its own: a GPU where the tests are built for one, else the CPU as if it
 /// were one.
 fn device() -> Device {
+    if let Ok((_, device)) = twinspan_model::device::open_cuda(0) {
+        return device;
+    }
     #[cfg(feature = "wgpu")]
     return Device::wgpu(twinspan_model::DeviceKind::DefaultDevice);
     #[cfg(not(feature = "wgpu"))]

@@ -33,7 +33,9 @@ def main() -> None:
             if missing:
                 raise SystemExit(f"{file}: step {missing[0]} is in one of the runs alone")
             mean = [sum(run[step] for step in window) / len(window) for run in (first, other)]
-            worst = max(worst, (abs(mean[1] - mean[0]) / abs(mean[0]), begin))
+            difference = abs(mean[1] - mean[0]) / abs(mean[0])
+            # What is no number differs as much as can be.
+            worst = max(worst, (difference if difference >= 0 else float("inf"), begin))
         print(f"{file}: largest difference {worst[0]:.2e}, at step {worst[1]} (bound {args.within:g})")
         bad |= worst[0] > args.within
     raise SystemExit(int(bad))

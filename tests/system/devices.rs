@@ -39,6 +39,17 @@ fn a_gpu_that_cannot_be_had_ends_train_with_what_is_missing_and_nothing_written(
 }
 
 #[test]
+fn nccl_without_a_gpu_ends_train_with_nothing_written() {
+    let over_nccl = |run: String| run.replace("workers: 2", "workers: 2, collective: nccl");
+    let workspace = Workspace::new(5, over_nccl);
+    let output = workspace.output(&["train", "run.yaml", "--device", "cpu"]);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{errors}");
+    assert!(errors.contains("computes on cpu"), "{errors}");
+    assert!(!workspace.dir.join("runs").exists(), "{errors}");
+}
+
+#[test]
 fn a_worker_whose_device_cannot_be_had_costs_the_run_nothing() {
     let Some(missing) = missing() else { return };
     let workspace = Workspace::new(12, with_device("cuda:0"));

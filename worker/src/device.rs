@@ -1,11 +1,11 @@
 //! What a worker computes on: from a choice to an open device.
 
-use crate::WorkerError;
+use crate::{WorkerError, transport};
 use twinspan_model::Device;
 use twinspan_model::device::{
     CudaGpu, GpuError, count_cuda, find_cuda, find_wgpu, open_cuda, open_wgpu,
 };
-use twinspan_types::config::{DeviceChoice, Precision};
+use twinspan_types::config::{CollectiveChoice, DeviceChoice, Precision};
 
 /// A device that is open.
 #[derive(Debug, Clone)]
@@ -75,12 +75,13 @@ impl std::fmt::Display for Place {
 /// for.
 ///
 /// # Errors
-/// There are fewer GPUs than workers, a device is not there, something that it needs is not, or it
-/// cannot compute in `precision`.
+/// There are fewer GPUs than workers, a device is not there, something that it needs is not, it
+/// cannot compute in `precision`, or what is to carry the `collective`s cannot be had with it.
 pub fn deal(
     choice: DeviceChoice,
     workers: usize,
     precision: Precision,
+    collective: CollectiveChoice,
 ) -> Result<Vec<DeviceChoice>, WorkerError> {
     let dealt = dealt(choice, workers, count_cuda)?;
     for (worker, device) in dealt.iter().enumerate() {
@@ -97,6 +98,7 @@ pub fn deal(
             _ => Place::Cpu,
         };
         check_precision(&place, precision)?;
+        transport::choose(collective, &place, transport::nccl)?;
     }
     Ok(dealt)
 }

@@ -59,7 +59,8 @@ pub struct End {
 pub fn to_end(args: &TrainArgs, config: &RunConfig) -> Result<End, Failure> {
     let choice = args.device.unwrap_or(config.worker.device);
     let workers = config.cluster.workers.index();
-    let devices = twinspan_worker::deal_devices(choice, workers, config.train.precision)
+    let (precision, collective) = (config.train.precision, config.cluster.collective);
+    let devices = twinspan_worker::deal_devices(choice, workers, precision, collective)
         .map_err(|error| failure(error.is_bad_input(), error))?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)

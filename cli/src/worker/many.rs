@@ -59,7 +59,8 @@ async fn devices(
     let run = twinspan_worker::run_at(url, args.patience).await;
     let run = run.map_err(|error| bad(error.into()))?;
     let choice = args.device.unwrap_or(run.worker.device);
-    twinspan_worker::deal_devices(choice, workers, run.train.precision).map_err(bad)
+    let (precision, collective) = (run.train.precision, run.cluster.collective);
+    twinspan_worker::deal_devices(choice, workers, precision, collective).map_err(bad)
 }
 
 /// What all of them are told as this process was.

@@ -11,6 +11,9 @@ mod threads;
 
 /// A GPU where the tests are built for one, else the CPU.
 pub(crate) fn device_under_test() -> burn::tensor::Device {
+    if let Ok((_, device)) = crate::device::open_cuda(0) {
+        return device;
+    }
     #[cfg(feature = "wgpu")]
     return burn::tensor::Device::wgpu(burn::tensor::DeviceKind::DefaultDevice);
     #[cfg(not(feature = "wgpu"))]

@@ -313,7 +313,8 @@ fn towers_of_half_precision_give_nearly_the_gradient_of_full_precision() {
             recompute,
             ..Compute::on(device.clone())
         };
-        for clip in [small_vit(), small_resnet()] {
+        // A batch norm over four pictures makes much of little.
+        for (clip, most) in [(small_vit(), 0.02), (small_resnet(), 0.2)] {
             let flat = noisy(&clip);
             let half = resident_gradient(&clip, &flat, &compute);
             let full = gradient(&clip, &flat, &upstream(), 12);
@@ -321,7 +322,7 @@ fn towers_of_half_precision_give_nearly_the_gradient_of_full_precision() {
             let gap: Vec<f32> = half.iter().zip(&full).map(|(h, f)| h - f).collect();
             let error = norm(&gap) / norm(&full);
             eprintln!("{dtype:?}, recompute {recompute}: {error:.1e}");
-            assert!(error < 0.05, "{dtype:?}: the gradient is off by {error}");
+            assert!(error < most, "{dtype:?}: the gradient is off by {error}");
             assert!(error > 1e-6, "{dtype:?} was not computed in");
         }
     }
