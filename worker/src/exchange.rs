@@ -6,7 +6,7 @@ use std::ops::Range;
 use twinspan_collective::nccl::NcclEngine;
 use twinspan_collective::{Collective, CollectiveError};
 use twinspan_model::params::ParamTable;
-use twinspan_model::{Gradient, Tensor, TensorData};
+use twinspan_model::{Gradient, Tensor, TensorData, to_vec};
 use twinspan_session::{Vote, VoteError};
 use twinspan_types::Rank;
 
@@ -115,7 +115,7 @@ impl Exchange {
         let counts: Vec<usize> = self.rows.iter().map(|rows| rows * width).collect();
         let mut all = vec![0.0; counts.iter().sum()];
         self.collective
-            .all_gather(&numbers_of(local), &counts, &mut all)?;
+            .all_gather(&to_vec(local), &counts, &mut all)?;
         let data = TensorData::new(all, [self.global_batch(), width]);
         Ok(Tensor::from_data(data, &device))
     }
@@ -170,7 +170,7 @@ impl Exchange {
             return on_gpus::sum(nccl, whole);
         }
         let ([length], device) = (whole.dims(), whole.device());
-        let mut numbers = numbers_of(whole);
+        let mut numbers = to_vec(whole);
         self.collective.all_reduce_sum(&mut numbers)?;
         Ok(Tensor::from_data(
             TensorData::new(numbers, [length]),
@@ -289,9 +289,4 @@ fn distinct_tokens(captions: &[Vec<u32>]) -> Vec<u32> {
     tokens.sort_unstable();
     tokens.dedup();
     tokens
-}
-
-fn numbers_of<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let numbers = tensor.into_data().try_into_vec();
-    numbers.expect("what the ranks exchange is f32")
 }

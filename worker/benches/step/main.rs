@@ -10,18 +10,21 @@
 
 mod args;
 mod samples;
+#[path = "../../../tests/step_order.rs"]
+mod step_order;
 
 use args::Args;
 use std::error::Error;
 use std::path::Path;
 use std::time::{Duration, Instant};
+use step_order::order;
 use twinspan_collective::ThreadWorld;
 use twinspan_model::config::ModelConfig;
 use twinspan_model::towers::Clip;
 use twinspan_model::{Compute, Device};
 use twinspan_types::config::DeviceChoice;
-use twinspan_types::{Directive, RunConfig, Step, Term, WorldSize};
-use twinspan_worker::{Exchange, NotFinite, StepOrder, StepResult, Stepper, TrainState};
+use twinspan_types::{RunConfig, WorldSize};
+use twinspan_worker::{Exchange, StepResult, Stepper, TrainState};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -112,22 +115,4 @@ optimizer: {{lr: 5e-4, warmup: 1000}}
         Path::new("step.yaml"),
         Path::new("/"),
     )?)
-}
-
-/// A step of which no coordinator wants anything.
-fn order() -> StepOrder {
-    StepOrder {
-        directive: Directive {
-            term: Term(1),
-            sequence: 0,
-            at_step: Step(u64::MAX),
-            checkpoint: None,
-            reform: false,
-            stop: false,
-        },
-        state_hash: None,
-        changes_weights: true,
-        on_not_finite: NotFinite::Retry,
-        evaluation: Vec::new(),
-    }
 }

@@ -11,6 +11,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 
 use crate::Gradient;
 use crate::config::{ModelConfig, TextConfig};
+use crate::flat::to_vec;
 use crate::optim::{AdamW, Moments, clip_factor, global_norm};
 use crate::params::{Init, move_running};
 use crate::towers::{BatchNorm, Clip, ImageForward, PatchDraws, Pulled};
@@ -327,8 +328,4 @@ fn add(sums: &mut [f32], values: &[f32]) {
 
 fn matrix(values: Vec<f32>, shape: [usize; 2]) -> Tensor<2> {
     Tensor::from_data(TensorData::new(values, shape), &Device::flex())
-}
-
-fn to_vec(t: Tensor<2>) -> Vec<f32> {
-    t.into_data().try_into_vec().expect("all tensors are f32")
 }

@@ -105,8 +105,12 @@ impl PartialEq for Flat {
     }
 }
 
-/// A tensor's numbers.
-pub(crate) fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+/// A tensor's numbers, in host memory.
+///
+/// # Panics
+/// If the device has failed.
+#[must_use]
+pub fn to_vec<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor
         .try_into_vec_as::<f32>()
         .expect("a tensor of floats whose device works")

@@ -16,7 +16,7 @@ pub mod params;
 pub mod towers;
 
 pub use compute::Compute;
-pub use flat::{Flat, Resident};
+pub use flat::{Flat, Resident, to_vec};
 pub use gradient::{Gradient, Pieces};
 
 pub use burn::tensor::{Device, DeviceKind, Tensor, TensorData};

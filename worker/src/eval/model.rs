@@ -13,7 +13,7 @@ use twinspan_model::config::ModelConfig;
 use twinspan_model::openclip::ModelWeights;
 use twinspan_model::params::Tower;
 use twinspan_model::towers::{BatchNorm, Clip, Weights};
-use twinspan_model::{Device, Tensor, TensorData};
+use twinspan_model::{Device, Tensor, TensorData, to_vec};
 use twinspan_types::Manifest;
 
 /// Pictures or texts that go through a tower at once.
@@ -212,10 +212,6 @@ pub(super) fn similarities(a: &[f32], b: &[f32], e: usize) -> Vec<f32> {
 pub(super) fn matrix(rows: &[f32], width: usize, device: &Device) -> Tensor<2> {
     let data = TensorData::new(rows.to_vec(), [rows.len() / width, width]);
     Tensor::from_data(data, device)
-}
-
-pub(super) fn to_vec(t: Tensor<2>) -> Vec<f32> {
-    t.into_data().try_into_vec().expect("embeddings are f32")
 }
 
 /// The directory's manifest; none where there is none.

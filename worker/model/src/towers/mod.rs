@@ -19,6 +19,7 @@ mod weights;
 
 pub use patch_dropout::PatchDraws;
 pub use recompute::Tape;
+use recompute::along;
 pub use text::TextForward;
 pub use transformer::rows;
 use weights::Source;
@@ -214,10 +215,9 @@ impl Clip {
         texts: &[TextForward],
         out: &mut Gradient,
     ) {
-        let products = outputs.iter().map(|output| {
-            let gradient_be = output.gradient.clone().autodiff();
-            (output.embeddings.clone() * gradient_be).sum()
-        });
+        let products = outputs
+            .iter()
+            .map(|output| along(output.embeddings.clone(), output.gradient.clone()));
         let Some(total) = products.reduce(|left, right| left + right) else {
             return;
         };

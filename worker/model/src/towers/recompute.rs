@@ -93,6 +93,11 @@ impl Tape {
 }
 
 /// The gradients of everything behind `output`, given its own.
-pub(super) fn pull(output: Tensor<2>, gradient: Tensor<2>) -> Gradients {
-    (output * gradient.autodiff()).sum().backward()
+fn pull(output: Tensor<2>, gradient: Tensor<2>) -> Gradients {
+    along(output, gradient).backward()
+}
+
+/// A number `[1]` whose gradient with respect to `output` is `gradient`.
+pub(super) fn along(output: Tensor<2>, gradient: Tensor<2>) -> Tensor<1> {
+    (output * gradient.autodiff()).sum()
 }

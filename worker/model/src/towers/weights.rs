@@ -124,18 +124,8 @@ impl<'a> Weights<'a> {
             }
             [outputs, inputs, height, width] => {
                 let columns = height * width * inputs;
-                let rows = match self.source {
-                    Source::Host(flat) => {
-                        let values = &flat[spec.range()];
-                        let places = kernel_order([outputs, inputs, height, width]);
-                        let rows: Vec<f32> = places.map(|place| values[place]).collect();
-                        self.host_tensor(rows, [outputs, columns])
-                    }
-                    Source::Device(..) => self
-                        .numbers(spec, [outputs, inputs, height, width])
-                        .permute([0, 2, 3, 1])
-                        .reshape([outputs, columns]),
-                };
+                let kernel = self.numbers(spec, [outputs, inputs, height, width]);
+                let rows = kernel.permute([0, 2, 3, 1]).reshape([outputs, columns]);
                 Some(Leaf::Matrix(self.leaf_from(spec, rows.cast(dtype))))
             }
             _ => None,
@@ -238,11 +228,14 @@ impl<'a> Weights<'a> {
         for (spec, leaf) in self.table.specs().iter().zip(&self.leaves) {
             let gradient = match leaf {
                 Some(Leaf::Vector(leaf)) => leaf.grad_remove(grads).map(to_vec),
-                Some(Leaf::Matrix(leaf)) => leaf.grad_remove(grads).map(to_vec),
+                Some(Leaf::Matrix(leaf)) => {
+                    let gradient = leaf.grad_remove(grads);
+                    gradient.map(|gradient| to_vec(in_place(spec, gradient)))
+                }
                 None => None,
             };
             if let Some(gradient) = gradient {
-                add(spec, &gradient, &mut out[spec.range()]);
+                add_values(&gradient, &mut out[spec.range()]);
             }
         }
         let width = self.token_width();
@@ -370,30 +363,8 @@ impl<'w> Scope<'w> {
     }
 }
 
-fn add(spec: &ParamSpec, gradient: &[f32], out: &mut [f32]) {
-    match *spec.shape.as_slice() {
-        [outputs, inputs, height, width] => {
-            let places = kernel_order([outputs, inputs, height, width]);
-            for (place, value) in places.zip(gradient) {
-                out[place] += value;
-            }
-        }
-        _ => add_values(gradient, out),
-    }
-}
-
 fn add_values(values: &[f32], out: &mut [f32]) {
     for (out, value) in out.iter_mut().zip(values) {
         *out += value;
     }
-}
-
-/// Places of a kernel `[o, i, kh, kw]` in the order of `[o, kh, kw, i]`.
-fn kernel_order([outputs, inputs, height, width]: [usize; 4]) -> impl Iterator<Item = usize> {
-    let area = height * width;
-    (0..outputs).flat_map(move |output| {
-        (0..area).flat_map(move |pixel| {
-            (0..inputs).map(move |input| (output * inputs + input) * area + pixel)
-        })
-    })
 }

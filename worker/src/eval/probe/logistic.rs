@@ -1,8 +1,8 @@
 //! Multinomial logistic regression with an L2 penalty: scikit-learn's `LogisticRegression`.
 
 use super::lbfgs::{self, Stop};
-use crate::eval::model::{matrix, to_vec};
-use twinspan_model::{Device, Tensor};
+use crate::eval::model::matrix;
+use twinspan_model::{Device, Tensor, to_vec};
 
 /// Rows that are scored at once.
 const BLOCK: usize = 4096;

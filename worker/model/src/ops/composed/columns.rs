@@ -38,8 +38,8 @@ pub(in crate::ops) fn weight_gradient<B: ExactProduct>(
 
 pub(in crate::ops) fn bias_gradient<B: Backend>(grad: FloatTensor<B>) -> FloatTensor<B> {
     let grad = Num::<B>(grad);
-    let ([_, width], dtype) = (grad.dims(), grad.dtype());
-    let sums = Num::<B>::wide(grad.0).column_sums().reshape([width]);
+    let dtype = grad.dtype();
+    let sums = Num::<B>::wide(grad.0).column_sums().vector();
     sums.cast(dtype).0
 }
 

@@ -31,8 +31,11 @@ pub(in crate::ops) fn layer_norm_backward<B: Backend>(
     let scaled = grad.clone() * gamma;
     let along = (scaled.clone() * normal.clone()).mean(1);
     let dx = (scaled.clone() - scaled.mean(1) - normal.clone() * along) * inverse;
-    let dgamma = column_sums(grad.clone() * normal).cast(gamma_dtype);
-    let dbeta = column_sums(grad).cast(gamma_dtype);
+    let dgamma = (grad.clone() * normal)
+        .column_sums()
+        .vector()
+        .cast(gamma_dtype);
+    let dbeta = grad.column_sums().vector().cast(gamma_dtype);
     [dx.cast(x_dtype).0, dgamma.0, dbeta.0]
 }
 
@@ -49,11 +52,6 @@ fn row<B: Backend>(vector: FloatTensor<B>) -> Num<B> {
     let vector = Num::<B>::wide(vector);
     let [width] = vector.dims();
     vector.reshape([1, width])
-}
-
-fn column_sums<B: Backend>(x: Num<B>) -> Num<B> {
-    let [_, width] = x.dims();
-    x.column_sums().reshape([width])
 }
 
 /// As `torch.nn.functional.normalize`, and in f32, which the loss is computed in.
@@ -88,7 +86,7 @@ pub(in crate::ops) fn batch_norm<B: Backend>(
 ) -> (FloatTensor<B>, FloatTensor<B>, FloatTensor<B>) {
     let dtype = Num::<B>(x.clone()).dtype();
     let x = Num::<B>::wide(x);
-    let [rows, width] = x.dims();
+    let [rows, _] = x.dims::<2>();
     let share = 1.0 / rows as f32;
     // What the first mean misses by, the mean of what is left says.
     let mean = x.clone().column_sums().times(share);
@@ -100,7 +98,7 @@ pub(in crate::ops) fn batch_norm<B: Backend>(
     let out = centred * inverse * row::<B>(gamma) + row::<B>(beta);
     let out = if relu { out.at_least(0.0) } else { out };
     let variance = squares.times(1.0 / (rows as f32 - 1.0).max(1.0));
-    let [mean, variance] = [mean, variance].map(|moment| moment.reshape([width]).0);
+    let [mean, variance] = [mean, variance].map(|moment| moment.vector().0);
     (out.cast(dtype).0, mean, variance)
 }
 
@@ -125,7 +123,6 @@ pub(in crate::ops) fn batch_norm_backward<B: Backend>(
     let total = grad.clone().column_sums();
     let centred = grad - normal * product.clone().times(share) - total.clone().times(share);
     let dx = (centred * gamma * inverse).cast(x_dtype);
-    let [_, width] = total.dims();
-    let vector = |sums: Num<B>| sums.reshape([width]).cast(gamma_dtype).0;
+    let vector = |sums: Num<B>| sums.vector().cast(gamma_dtype).0;
     [dx.0, vector(product), vector(total)]
 }

@@ -88,6 +88,12 @@ impl<B: Backend> Num<B> {
         }
     }
 
+    /// A row [1, C] as a vector [C].
+    pub(super) fn vector(self) -> Self {
+        let [_, width] = self.dims();
+        self.reshape([width])
+    }
+
     pub(super) fn mean(self, dim: usize) -> Self {
         Self(B::float_mean_dim(self.0, dim))
     }
