@@ -91,6 +91,7 @@ impl Driver {
                             let _ = waiting.send(answer);
                         }
                     }
+                    Action::Trace(..) => {}
                     Action::Tell(text) => tracing::info!("{text}"),
                     Action::Finish(finished) => outcome = Some(finished),
                     action => {

@@ -133,6 +133,6 @@ impl Coordinator for Service {
         _call: Call<v1::GetStatusRequest>,
     ) -> Result<Reply<v1::GetStatusResponse>, Status> {
         let response = self.ask(Request::GetStatus).await?;
-        answered!(response, Response::Status(status) => status.into())
+        answered!(response, Response::Status(status) => (*status).into())
     }
 }

@@ -77,6 +77,7 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     let (session, run) = Session::join(SessionConfig {
         url: config.coordinator.clone(),
         build: build_fingerprint(place, &transport),
+        device: place.to_string(),
         address: listener.address().to_owned(),
         host: config.machine.clone(),
         nonce: random_nonce(),

@@ -188,6 +188,7 @@ impl<'r> Stepper<'r> {
             skips: batch.skips.clone(),
             state_hash: order.state_hash,
             evaluation: order.evaluation,
+            slow: false,
         };
         let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
         if !tally.diverged.is_empty() {

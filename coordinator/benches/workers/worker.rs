@@ -27,6 +27,8 @@ struct Worker {
     calls: Calls,
     /// How many lanes there are, in a world of which it is rank 0.
     delivers: Option<usize>,
+    /// The last step whose time it has told of.
+    told: u64,
     /// The last step that the coordinator has of rank 0.
     received: u64,
     lease: u64,
@@ -75,6 +77,7 @@ impl Worker {
             fence,
             calls,
             delivers: None,
+            told: 0,
             received: 0,
             lease: 0,
             leased_ahead: 0,
@@ -129,7 +132,10 @@ impl Worker {
             draining: false,
             steps,
             evaluations: Vec::new(),
+            traces: self.traces(step),
+            vitals: Some(v1::Vitals::default()),
         };
+        self.told = self.told.max(step);
         let reported = self.client.report(request);
         let answer = self.calls.time(Call::Report, reported).await?;
         self.received = answer.received_step;
@@ -143,6 +149,16 @@ impl Worker {
         }
     }
 
+    /// How it spent the steps since the last heartbeat.
+    fn traces(&self, step: u64) -> Vec<v1::RankTrace> {
+        let fresh = self.told + 1..=step;
+        let generation = self.fence.generation;
+        let newest = fresh.rev().take(STEPS_A_REPORT as usize);
+        let mut traces: Vec<_> = newest.map(|step| trace(step, generation)).collect();
+        traces.reverse();
+        traces
+    }
+
     async fn extend_lease(&mut self, step: u64) -> Result<()> {
         let request = v1::ExtendLeaseRequest {
             fence: Some(self.fence.clone()),
@@ -153,6 +169,28 @@ impl Worker {
         self.lease = answer.through_step;
         self.leased_ahead = self.lease.saturating_sub(step);
         Ok(())
+    }
+}
+
+/// How a rank spent a step, of the size that real ones have.
+fn trace(step: u64, generation: u64) -> v1::RankTrace {
+    let length = STEP.as_micros() as u64;
+    let spans = (1..=12).map(|name| v1::RankSpan {
+        name,
+        detail: None,
+        offset_us: i64::from(name) * length as i64 / 16,
+        duration_us: length / 16,
+    });
+    v1::RankTrace {
+        kind: Some(v1::rank_trace::Kind::Step(step)),
+        generation,
+        started_unix_nanos: step * STEP.as_nanos() as u64,
+        duration_us: length,
+        sampled: match step % 50 {
+            0 => v1::SampleReason::Interval.into(),
+            _ => 0,
+        },
+        spans: spans.collect(),
     }
 }
 

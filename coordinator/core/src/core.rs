@@ -15,11 +15,12 @@ use crate::quarantine::Quarantines;
 use crate::rollback::Rollbacks;
 use crate::roster::Roster;
 use crate::skips::SkipLedger;
+use crate::stragglers::Stragglers;
 use crate::watch::Watch;
 use crate::writing::Flush;
 use std::collections::VecDeque;
 use std::time::Duration;
-use twinspan_types::{Generation, Step, Term};
+use twinspan_types::{Generation, Step, Straggler, Term};
 
 /// Longest time that metrics and skips stay unwritten.
 const FLUSH_EVERY: Duration = Duration::from_secs(10);
@@ -37,6 +38,9 @@ pub struct Core {
     pub(crate) roster: Roster,
     pub(crate) pairs: Pairs,
     pub(crate) progress: Progress,
+    pub(crate) stragglers: Stragglers,
+    /// The one that was named last and has not caught up.
+    pub(crate) straggler: Option<Straggler>,
     /// Every step up to this one is in the run's files.
     pub(crate) written: Step,
     /// The evaluations that the workers have told.
@@ -88,6 +92,8 @@ impl Core {
             roster: Roster::new(term, config.max_workers),
             pairs: Pairs::default(),
             progress: Progress::from(reported),
+            stragglers: Stragglers::default(),
+            straggler: None,
             written: reported,
             evaluations: Evaluations::from(evaluated),
             flushes: VecDeque::new(),

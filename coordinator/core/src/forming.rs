@@ -103,6 +103,7 @@ impl Core {
         self.watch.restart(self.now, step);
         self.uncommitted_since = self.now;
         let stop = matches!(&self.run, Run::Waiting(waiting) if waiting.stop);
+        self.watch_for_stragglers(&world);
         self.run = Run::Active(Box::new(Active {
             world,
             directive,
@@ -338,6 +339,7 @@ impl Core {
                 world.start
             ));
         }
+        self.watch_for_stragglers(&world);
         self.run = Run::Active(Box::new(Active {
             directive: world.directive,
             world,

@@ -26,6 +26,8 @@ mod rollback;
 mod roster;
 mod skips;
 mod status;
+mod straggler;
+mod stragglers;
 mod watch;
 mod writing;
 

@@ -2,8 +2,8 @@
 
 use twinspan_types::{
     CheckpointName, Evaluation, Fact, Fence, Generation, Join, Joined, Leave, Manifest,
-    PartsStored, Quarantine, Ready, Report, ReportReply, RunStatus, ServiceError, Skip, Step,
-    StepReport, WorldState,
+    PartsStored, Quarantine, Rank, RankTrace, Ready, Report, ReportReply, RunStatus, ServiceError,
+    Skip, Step, StepReport, WorldState,
 };
 
 /// Tells the caller which request a reply answers.
@@ -82,7 +82,7 @@ pub enum Response {
     /// To [`Request::Stop`].
     Stopping,
     /// To [`Request::GetStatus`].
-    Status(RunStatus),
+    Status(Box<RunStatus>),
 }
 
 /// Something to do. Writes are to be carried out in the order in which they are given.
@@ -104,6 +104,8 @@ pub enum Action {
     AppendEvaluations(Generation, Vec<Evaluation>),
     /// Keep skipped samples for the next segment.
     AppendSkips(Generation, Vec<Skip>),
+    /// Show how a rank spent its time; it is kept nowhere else.
+    Trace(Rank, Vec<RankTrace>),
     /// Write what was appended as segments; then say [`Event::Flushed`].
     FlushSegments,
     /// The run is over for this coordinator: nothing follows.

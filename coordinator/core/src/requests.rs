@@ -28,7 +28,7 @@ impl Core {
                 self.stop();
                 Ok(Response::Stopping)
             }
-            Request::GetStatus => Ok(Response::Status(self.status())),
+            Request::GetStatus => Ok(Response::Status(Box::new(self.status()))),
         }
     }
 
@@ -132,6 +132,7 @@ impl Core {
         let through = Step(through).min(self.config.total_steps);
         let worker = self.roster.worker_mut(seat);
         worker.lease = worker.lease.max(through);
+        worker.leased = Some(self.now);
         Ok(Response::Lease(worker.lease))
     }
 
@@ -160,8 +161,9 @@ impl Core {
         Ok(Response::Report(reply))
     }
 
-    fn take_steps(&mut self, seat: Seat, report: Report, reply: &mut ReportReply) {
+    fn take_steps(&mut self, seat: Seat, mut report: Report, reply: &mut ReportReply) {
         let generation = report.fence.generation;
+        self.take_traces(seat, std::mem::take(&mut report.traces));
         let worker = self.roster.worker_mut(seat);
         worker.step = worker.step.max(report.step);
         if self.watch.stepped(self.now, report.step) {

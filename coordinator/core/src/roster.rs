@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 use twinspan_types::{
     Claim, Fence, Generation, Join, Joined, Lifetime, Member, Nonce, Phase, Rank, Report,
-    ServiceError, SessionSecret, Stamp, Step, Term, WorkerId, World, WorldSize,
+    ServiceError, SessionSecret, Stamp, Step, Term, Vitals, WorkerId, World, WorldSize,
 };
 
 /// How long a worker that was lost for the second time waits for a place; it doubles with each
@@ -35,6 +35,7 @@ pub(crate) struct Worker {
     /// Whether it came with its place in a generation of an earlier term.
     adopted: bool,
     build: String,
+    pub(crate) device: String,
     pub(crate) address: String,
     pub(crate) host: String,
     pub(crate) pid: u32,
@@ -66,6 +67,9 @@ pub(crate) struct Worker {
     pub(crate) moved: Duration,
     /// The last step that it may read its lanes for.
     pub(crate) lease: Step,
+    /// When that was last extended.
+    pub(crate) leased: Option<Duration>,
+    pub(crate) vitals: Vitals,
 }
 
 /// The workers of this term.
@@ -319,6 +323,7 @@ impl Worker {
             secret,
             adopted: false,
             build: join.build,
+            device: join.device,
             address: join.address,
             host: join.host,
             pid: join.pid,
@@ -338,6 +343,8 @@ impl Worker {
             reported: now,
             moved: now,
             lease: Step(0),
+            leased: None,
+            vitals: Vitals::default(),
         }
     }
 
@@ -360,6 +367,7 @@ impl Worker {
         self.phase = report.phase;
         self.progress = report.progress;
         self.collective_sequence = report.collective_sequence;
+        self.vitals = report.vitals;
         if report.draining {
             self.draining.get_or_insert(now);
         }

@@ -21,6 +21,10 @@ impl Core {
             phase: worker.phase,
             step: worker.step,
             heartbeat_age: self.now.saturating_sub(worker.heard),
+            lease_age: worker.leased.map(|at| self.now.saturating_sub(at)),
+            device: worker.device.clone(),
+            vitals: worker.vitals,
+            draining: worker.draining.is_some(),
         });
         let first_at = self.progress.first_at.unwrap_or(self.now);
         RunStatus {
@@ -39,6 +43,7 @@ impl Core {
             training_time: self.now.saturating_sub(first_at),
             start: self.progress.start,
             evaluation: self.evaluations.newest.clone(),
+            straggler: self.straggler.clone(),
         }
     }
 

@@ -4,6 +4,7 @@ mod quarantine;
 mod reports;
 mod requests;
 mod status;
+mod traces;
 mod world;
 
 pub use requests::join_response;

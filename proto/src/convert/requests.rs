@@ -35,6 +35,7 @@ impl From<v1::JoinRequest> for Join {
         Self {
             nonce: Nonce(wire.nonce),
             build: wire.build,
+            device: wire.device,
             address: wire.address,
             host: wire.host,
             pid: wire.pid,
@@ -168,6 +169,8 @@ impl TryFrom<v1::ReportRequest> for Report {
             draining: wire.draining,
             steps: try_all(wire.steps)?,
             evaluations: all(wire.evaluations),
+            traces: try_all(wire.traces)?,
+            vitals: wire.vitals.unwrap_or_default().into(),
         })
     }
 }

@@ -1,10 +1,13 @@
 //! What an operator sees.
 
 use super::reports::phase;
+use super::traces::span_name;
 use super::{ConvertError, all, try_all};
 use crate::v1;
 use std::time::Duration;
-use twinspan_types::{Generation, Rank, RankStatus, RunState, RunStatus, Step, Term, WorkerId};
+use twinspan_types::{
+    Generation, Rank, RankStatus, RunState, RunStatus, Step, Straggler, Term, WorkerId,
+};
 
 impl From<RunState> for v1::RunState {
     fn from(state: RunState) -> Self {
@@ -50,6 +53,10 @@ impl From<RankStatus> for v1::RankStatus {
             phase: v1::Phase::from(status.phase).into(),
             step: status.step.0,
             heartbeat_age_seconds: status.heartbeat_age.as_secs_f64(),
+            lease_age_seconds: status.lease_age.map(|age| age.as_secs_f64()),
+            device: status.device,
+            vitals: Some(status.vitals.into()),
+            draining: status.draining,
         }
     }
 }
@@ -67,6 +74,10 @@ impl TryFrom<v1::RankStatus> for RankStatus {
             phase: phase(wire.phase, "RankStatus.phase")?,
             step: Step(wire.step),
             heartbeat_age: seconds(wire.heartbeat_age_seconds),
+            lease_age: wire.lease_age_seconds.map(seconds),
+            device: wire.device,
+            vitals: wire.vitals.unwrap_or_default().into(),
+            draining: wire.draining,
         })
     }
 }
@@ -89,6 +100,7 @@ impl From<RunStatus> for v1::GetStatusResponse {
             training_seconds: status.training_time.as_secs_f64(),
             start_step: status.start.0,
             evaluation: status.evaluation.map(Into::into),
+            straggler: status.straggler.map(Into::into),
         }
     }
 }
@@ -113,6 +125,37 @@ impl TryFrom<v1::GetStatusResponse> for RunStatus {
             training_time: seconds(wire.training_seconds),
             start: Step(wire.start_step),
             evaluation: wire.evaluation.map(Into::into),
+            straggler: wire.straggler.map(TryInto::try_into).transpose()?,
+        })
+    }
+}
+
+impl From<Straggler> for v1::Straggler {
+    fn from(straggler: Straggler) -> Self {
+        Self {
+            rank: straggler.rank.0,
+            worker: straggler.worker.0,
+            host: straggler.host,
+            phase: v1::SpanName::from(straggler.phase).into(),
+            excess_seconds: straggler.excess.as_secs_f64(),
+            from_step: straggler.from.0,
+            through_step: straggler.through.0,
+        }
+    }
+}
+
+impl TryFrom<v1::Straggler> for Straggler {
+    type Error = ConvertError;
+
+    fn try_from(wire: v1::Straggler) -> Result<Self, ConvertError> {
+        Ok(Self {
+            rank: Rank(wire.rank),
+            worker: WorkerId(wire.worker),
+            host: wire.host,
+            phase: span_name(wire.phase, "Straggler.phase")?,
+            excess: seconds(wire.excess_seconds),
+            from: Step(wire.from_step),
+            through: Step(wire.through_step),
         })
     }
 }
@@ -120,7 +163,7 @@ impl TryFrom<v1::GetStatusResponse> for RunStatus {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use twinspan_types::Phase;
+    use twinspan_types::{Phase, SpanName, Vitals};
 
     #[test]
     fn a_status_survives_the_wire() {
@@ -133,6 +176,15 @@ mod tests {
             phase: Phase::Collective,
             step: Step(9),
             heartbeat_age: Duration::from_millis(250),
+            lease_age: Some(Duration::from_millis(1500)),
+            device: "cpu".to_owned(),
+            vitals: Vitals {
+                memory_bytes: 1,
+                device_memory_bytes: Some(2),
+                sent_bytes: 3,
+                received_bytes: 4,
+            },
+            draining: true,
         };
         let status = RunStatus {
             run: "r".to_owned(),
@@ -150,6 +202,15 @@ mod tests {
             training_time: Duration::from_secs(4),
             start: Step(5),
             evaluation: None,
+            straggler: Some(Straggler {
+                rank: Rank(1),
+                worker: WorkerId("w1-1".to_owned()),
+                host: "here".to_owned(),
+                phase: SpanName::Decode,
+                excess: Duration::from_millis(500),
+                from: Step(1),
+                through: Step(8),
+            }),
         };
         let wire = v1::GetStatusResponse::from(status.clone());
         assert_eq!(RunStatus::try_from(wire), Ok(status));

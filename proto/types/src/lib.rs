@@ -12,6 +12,7 @@ mod quarantine;
 mod record;
 mod report;
 mod rpc;
+mod trace;
 mod world;
 
 pub use config::{ConfigError, Fault, RunConfig};
@@ -30,4 +31,5 @@ pub use rpc::{
     RankStatus, Ready, Recovery, Report, ReportReply, RunState, RunStatus, ServiceError,
     WorldState,
 };
+pub use trace::{RankSpan, RankTrace, SampleReason, SpanName, Straggler, TraceKind, Vitals};
 pub use world::{Cursor, LaneTable, Member, Stamp, World};

@@ -1,8 +1,8 @@
 //! What workers ask the coordinator, and what it answers, free of any wire format.
 
 use crate::{
-    Cursor, Directive, Evaluation, Generation, Nonce, Part, Phase, Rank, SessionSecret, Stamp,
-    Step, StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
+    Cursor, Directive, Evaluation, Generation, Nonce, Part, Phase, Rank, RankTrace, SessionSecret,
+    Stamp, Step, StepMetrics, StepReport, Straggler, Term, Vitals, WorkerId, World, WorldSize,
 };
 use std::fmt;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Join {
     pub nonce: Nonce,
     /// What binary it is, and what it computes on.
     pub build: String,
+    /// What it computes on, in words.
+    pub device: String,
     /// `host:port` of its data plane.
     pub address: String,
     /// Its machine's name.
@@ -138,6 +140,10 @@ pub struct Report {
     pub steps: Vec<StepReport>,
     /// Finished evaluations in the order of their steps, repeated until acknowledged.
     pub evaluations: Vec<Evaluation>,
+    /// How it spent the steps since the last report. One that gets lost is not told again.
+    pub traces: Vec<RankTrace>,
+    /// What its process uses.
+    pub vitals: Vitals,
 }
 
 /// The answer to a [`Report`].
@@ -229,6 +235,8 @@ pub struct RunStatus {
     pub start: Step,
     /// The newest evaluation of this term.
     pub evaluation: Option<Evaluation>,
+    /// The rank that the others wait for, where there is one.
+    pub straggler: Option<Straggler>,
 }
 
 /// Where a run stands.
@@ -267,6 +275,14 @@ pub struct RankStatus {
     pub step: Step,
     /// Since its last heartbeat.
     pub heartbeat_age: Duration,
+    /// Since it was last given the right to read its lanes further; none before the first time.
+    pub lease_age: Option<Duration>,
+    /// What it computes on, in words.
+    pub device: String,
+    /// What its process uses.
+    pub vitals: Vitals,
+    /// Whether it was told to go, and leaves at the next boundary.
+    pub draining: bool,
 }
 
 /// A term and a generation within the run.

@@ -66,6 +66,7 @@ pub async fn process(
     let config = SessionConfig {
         url: "http://coordinator:7700".to_owned(),
         build: "simulated".to_owned(),
+        device: "cpu".to_owned(),
         address: format!("{host}:{WORKER_PORT}"),
         host: host.to_owned(),
         nonce,

@@ -28,6 +28,8 @@ pub struct SessionConfig {
     pub url: String,
     /// What this binary is and computes on; all ranks must be the same.
     pub build: String,
+    /// What it computes on, in words.
+    pub device: String,
     /// `host:port` of this worker's data plane.
     pub address: String,
     /// This machine's name.
@@ -105,6 +107,7 @@ impl Membership {
         let SessionConfig {
             url,
             build,
+            device,
             address,
             host,
             nonce,
@@ -114,6 +117,7 @@ impl Membership {
             // Another one each time: the first of a process is random.
             nonce: nonce.0.wrapping_add(joins),
             build: build.clone(),
+            device: device.clone(),
             address: address.clone(),
             host: host.clone(),
             pid: self.pid,

@@ -102,6 +102,7 @@ async fn report(membership: &Membership, identity: &Identity) -> Result<(), Sess
             .collect(),
         false => Vec::new(),
     };
+    let traces = shared.take_traces(STEPS_A_REPORT);
     let request = v1::ReportRequest {
         fence: Some(membership.fence(identity)),
         phase: v1::Phase::from(shared.phase()).into(),
@@ -111,6 +112,8 @@ async fn report(membership: &Membership, identity: &Identity) -> Result<(), Sess
         draining: shared.is_draining(),
         steps,
         evaluations,
+        traces: traces.into_iter().map(Into::into).collect(),
+        vitals: Some(shared.vitals().into()),
     };
     let mut client = membership.client();
     let response = membership.once("Report", client.report(request)).await?;

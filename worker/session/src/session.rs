@@ -11,8 +11,8 @@ use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use twinspan_types::{
-    Directive, Evaluation, GenerationFault, Part, Phase, Quarantine, RunConfig, Stamp, Step,
-    StepReport, WorkerId, World,
+    Directive, Evaluation, GenerationFault, Part, Phase, Quarantine, RankTrace, RunConfig, Stamp,
+    Step, StepReport, Vitals, WorkerId, World,
 };
 
 /// What a rank has to tell the coordinator until it is acknowledged.
@@ -121,6 +121,16 @@ impl Session {
     /// Lets heartbeats carry the number of the collective that the rank is in.
     pub fn watch_collective(&self, sequence: impl Fn() -> u64 + Send + 'static) {
         self.membership.shared.set_collective(Box::new(sequence));
+    }
+
+    /// Lets heartbeats carry what the process uses.
+    pub fn watch_vitals(&self, vitals: impl Fn() -> Vitals + Send + 'static) {
+        self.membership.shared.set_vitals(vitals);
+    }
+
+    /// Notes how the rank spent its time, for the next heartbeat.
+    pub fn trace(&self, trace: RankTrace) {
+        self.membership.shared.trace(trace);
     }
 
     /// Runs `action`, with the reason, as soon as the coordinator says that the generation or the

@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, Ordering};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use tokio::sync::watch;
-use twinspan_types::{Directive, Evaluation, Phase, Step, StepReport, World};
+use twinspan_types::{Directive, Evaluation, Phase, RankTrace, Step, StepReport, Vitals, World};
 
 /// The end of a run as the coordinator tells it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,6 +31,12 @@ type OnAbort = Box<dyn Fn(&str) + Send>;
 /// Tells the number of the collective that the rank is in.
 pub type Sequence = Box<dyn Fn() -> u64 + Send>;
 
+/// Tells what the process uses.
+type Measure = Box<dyn Fn() -> Vitals + Send>;
+
+/// Traces that wait for a heartbeat at most; older ones are dropped.
+const MOST_TRACES: usize = 512;
+
 /// The board between the training thread and the heartbeat.
 #[derive(Default)]
 pub struct Shared {
@@ -42,6 +48,9 @@ pub struct Shared {
     /// The last generation that the coordinator has said to be over.
     superseded: AtomicU64,
     collective: Mutex<Option<Sequence>>,
+    vitals: Mutex<Option<Measure>>,
+    /// How the rank spent its time, for the next heartbeat.
+    traces: Mutex<VecDeque<RankTrace>>,
     outbox: Mutex<Outbox>,
     /// Finished evaluations that are not acknowledged, in the order of their steps.
     evaluations: Mutex<Vec<Evaluation>>,
@@ -113,6 +122,32 @@ impl Shared {
     pub(crate) fn collective_sequence(&self) -> u64 {
         let collective = lock(&self.collective);
         collective.as_ref().map_or(0, |sequence| sequence())
+    }
+
+    /// Lets heartbeats carry what the process uses.
+    pub fn set_vitals(&self, vitals: impl Fn() -> Vitals + Send + 'static) {
+        *lock(&self.vitals) = Some(Box::new(vitals));
+    }
+
+    pub(crate) fn vitals(&self) -> Vitals {
+        let vitals = lock(&self.vitals);
+        vitals.as_ref().map(|measure| measure()).unwrap_or_default()
+    }
+
+    /// Notes how the rank spent its time, for the next heartbeat.
+    pub fn trace(&self, trace: RankTrace) {
+        let mut traces = lock(&self.traces);
+        if traces.len() >= MOST_TRACES {
+            traces.pop_front();
+        }
+        traces.push_back(trace);
+    }
+
+    /// What the next heartbeat tells of the rank's time, at most `most` of it.
+    pub(crate) fn take_traces(&self, most: usize) -> Vec<RankTrace> {
+        let mut traces = lock(&self.traces);
+        let count = traces.len().min(most);
+        traces.drain(..count).collect()
     }
 
     /// Steps that the coordinator has not acknowledged.

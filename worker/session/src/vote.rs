@@ -21,6 +21,8 @@ pub struct Vote {
     pub state_hash: Option<u64>,
     /// Its part of the evaluation that is under way, said once when it is done; else empty.
     pub evaluation: Vec<u8>,
+    /// Whether the step has taken it much longer than those before.
+    pub slow: bool,
 }
 
 /// What all ranks conclude, the same on each.
@@ -40,6 +42,8 @@ pub struct Tally {
     pub diverged: Vec<Rank>,
     /// What each rank said of the evaluation that is under way, by rank; empty for nothing.
     pub evaluation: Vec<Vec<u8>>,
+    /// Whether the step has taken any rank much longer than those before.
+    pub slow: bool,
 }
 
 /// Votes that do not fit together.
@@ -71,6 +75,7 @@ impl Vote {
             skips: self.skips.iter().cloned().map(Into::into).collect(),
             state_hash: self.state_hash,
             evaluation: self.evaluation.clone(),
+            slow: self.slow,
         }
         .encode_to_vec()
     }
@@ -99,6 +104,7 @@ impl Vote {
             skips: skips.collect::<Result<_, VoteError>>()?,
             state_hash: wire.state_hash,
             evaluation: wire.evaluation,
+            slow: wire.slow,
         })
     }
 }
@@ -139,6 +145,7 @@ impl Tally {
             skips: votes.iter().flat_map(|vote| vote.skips.clone()).collect(),
             diverged: diverged(votes),
             evaluation: votes.iter().map(|vote| vote.evaluation.clone()).collect(),
+            slow: votes.iter().any(|vote| vote.slow),
         })
     }
 }
@@ -189,6 +196,7 @@ mod tests {
             }],
             state_hash: Some(8),
             evaluation: vec![streams.len() as u8],
+            slow: false,
         }
     }
 

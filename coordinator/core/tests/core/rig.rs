@@ -8,9 +8,9 @@ use twinspan_coordinator_core::{
 use twinspan_types::config::CheckpointConfig;
 use twinspan_types::{
     CheckpointName, Claim, Cursor, Directive, Evaluation, Fact, Fence, Generation, GenerationFault,
-    Join, Joined, Manifest, Nonce, Part, PartsStored, Phase, Rank, Ready, Report, ServiceError,
-    SessionSecret, Skip, Stamp, Step, StepMetrics, StepReport, Term, WorkerId, World, WorldSize,
-    WorldState,
+    Join, Joined, Manifest, Nonce, Part, PartsStored, Phase, Rank, RankTrace, Ready, Report,
+    ServiceError, SessionSecret, Skip, Stamp, Step, StepMetrics, StepReport, Term, Vitals,
+    WorkerId, World, WorldSize, WorldState,
 };
 
 pub const LANES: u32 = 8;
@@ -65,6 +65,7 @@ pub struct Rig {
     pub outcome: Option<Outcome>,
     /// What the operator was told.
     pub told: Vec<String>,
+    pub traces: Vec<(Rank, RankTrace)>,
 }
 
 impl Rig {
@@ -89,6 +90,7 @@ impl Rig {
             highest: None,
             outcome: None,
             told: Vec::new(),
+            traces: Vec::new(),
         }
     }
 
@@ -213,6 +215,10 @@ impl Rig {
                 Action::AppendSkips(_, skips) => {
                     self.unflushed = true;
                     self.skips.extend(skips);
+                }
+                Action::Trace(rank, traces) => {
+                    self.traces
+                        .extend(traces.into_iter().map(|trace| (rank, trace)));
                 }
                 Action::Tell(text) => self.told.push(text),
                 Action::FlushSegments => {
@@ -357,6 +363,7 @@ impl Worker {
         Request::Join(Join {
             nonce: self.nonce,
             build: build.to_owned(),
+            device: "cpu".to_owned(),
             address: format!("10.0.0.{}:1", self.nonce),
             host: format!("host{}", self.nonce),
             pid: 100,
@@ -495,6 +502,8 @@ impl Worker {
             draining: self.draining,
             steps,
             evaluations: Vec::new(),
+            traces: Vec::new(),
+            vitals: Vitals::default(),
         })
     }
 

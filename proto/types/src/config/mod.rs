@@ -9,6 +9,7 @@ mod model;
 mod parse;
 mod reader;
 mod sections;
+mod telemetry;
 
 pub use augmentation::AugmentationConfig;
 pub use captions::Captions;
@@ -21,6 +22,7 @@ pub use sections::{
     CacheConfig, CheckpointConfig, ClusterConfig, DataConfig, DataSource, OptimizerConfig,
     RunConfig, Schedule, TrainConfig,
 };
+pub use telemetry::{NO_PAGE, ReportTo, TelemetryConfig};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -5,6 +5,7 @@ use super::data::data;
 use super::eval::eval;
 use super::model::model;
 use super::reader::{BELOW_ONE, Faults, NOT_NEGATIVE, POSITIVE, Section};
+use super::telemetry::telemetry;
 use super::{
     CheckpointConfig, ClusterConfig, CollectiveChoice, ConfigError, DeviceChoice, OptimizerConfig,
     Precision, RunConfig, Schedule, TrainConfig, parse_yaml,
@@ -121,6 +122,7 @@ fn run(mut top: Section<'_>, folder: &Folder<'_>) -> RunConfig {
         cluster: cluster(top.section("cluster")),
         worker: worker(top.section("worker")),
         eval: eval(top.section("eval"), folder),
+        telemetry: telemetry(top.section("telemetry")),
     };
     fit(&config, &top);
     top.finish();

@@ -2,7 +2,7 @@
 
 use super::{
     AugmentationConfig, Captions, CollectiveChoice, EvalConfig, ModelSection, Precision,
-    WorkerSection,
+    TelemetryConfig, WorkerSection,
 };
 use crate::{Step, WorldSize};
 use serde::{Deserialize, Serialize};
@@ -34,6 +34,9 @@ pub struct RunConfig {
     pub worker: WorkerSection,
     /// What is measured while the run goes on and when it ends.
     pub eval: EvalConfig,
+    /// What the run tells of itself, and where.
+    #[serde(default)]
+    pub telemetry: TelemetryConfig,
 }
 
 /// Where the samples come from and in what order.
