@@ -19,7 +19,7 @@ use twinspan_testkit::reference::optim::{AdamW, AdamWConfig, clamp_logit_scale, 
 use twinspan_testkit::reference::{self, Params, Tensor};
 use twinspan_types::config::{LockImage, LockText};
 use twinspan_types::{Cursor, Index, LaneTable, Rank, RunConfig, Step, WorldSize};
-use twinspan_worker::{Exchange, LocalSamples, StepResult, Stepper, TrainState};
+use twinspan_worker::{Clock, Exchange, LocalSamples, StepResult, Stepper, TrainState};
 
 const STEPS: u64 = 10;
 const WAIT: Duration = Duration::from_secs(60);
@@ -144,6 +144,7 @@ impl Case {
             tokenizer: Arc::new(Tokenizer::new(77, 49408).expect("CLIP's vocabulary")),
             decode_threads: 1,
             prefetch_bytes: 64 << 20,
+            decode_delay: Duration::ZERO,
             lease: tokio::sync::watch::channel(Step(STEPS)).1,
         })
         .expect("a loader")
@@ -204,7 +205,13 @@ impl Case {
         for _ in 0..STEPS {
             let batch = LocalSamples::from(loader.next_batch(WAIT).expect("a batch"));
             let result = stepper
-                .step(&mut state, &batch, order(), &mut exchange, None)
+                .step(
+                    &mut state,
+                    &batch,
+                    order(),
+                    &mut exchange,
+                    &mut Clock::new(None),
+                )
                 .expect("a step");
             let StepResult::Committed(outcome) = result else {
                 panic!("numbers that are not finite");

@@ -19,5 +19,6 @@ pub fn order() -> StepOrder {
         changes_weights: true,
         on_not_finite: NotFinite::Retry,
         evaluation: Vec::new(),
+        slow_after: None,
     }
 }

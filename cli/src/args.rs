@@ -167,6 +167,9 @@ pub struct WorkerArgs {
     /// Longest wait for the coordinator, in seconds
     #[arg(long, value_name = "SECONDS", default_value = "150", value_parser = seconds)]
     pub patience: Duration,
+    /// Time that each sample's decoding takes longer than it must, in seconds: for tests
+    #[arg(long, hide = true, default_value = "0", value_parser = seconds)]
+    pub decode_delay: Duration,
     /// End when standard input ends: a parent process holds it open
     #[arg(long, hide = true)]
     pub parent_pipe: bool,

@@ -17,7 +17,9 @@ use twinspan_model::optim::{AdamW, Moments};
 use twinspan_model::towers::{BatchNorm, Clip};
 use twinspan_model::{Compute, Device, Tensor};
 use twinspan_types::{Cursor, RunConfig, Step, StreamId, WorldSize};
-use twinspan_worker::{Exchange, LocalSamples, StepOutcome, StepResult, Stepper, TrainState};
+use twinspan_worker::{
+    Clock, Exchange, LocalSamples, StepOutcome, StepResult, Stepper, TrainState,
+};
 
 const FIXTURES: &str = concat!(
     env!("CARGO_MANIFEST_DIR"),
@@ -131,7 +133,13 @@ impl Fixture {
             ..TrainState::initial(&self.clip, 0, self.config.streams())
         };
         let mut stepper = Stepper::new(&self.clip, &self.config, &Compute::cpu());
-        let result = stepper.step(&mut state, &self.samples(), order(), &mut exchange, None);
+        let result = stepper.step(
+            &mut state,
+            &self.samples(),
+            order(),
+            &mut exchange,
+            &mut Clock::new(None),
+        );
         let StepResult::Committed(outcome) = result.expect("a step") else {
             panic!("numbers that are not finite");
         };

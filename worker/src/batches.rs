@@ -138,5 +138,6 @@ pub(crate) fn loader_config(
         cache: run.cache.clone(),
         prefetch_bytes: config.data.prefetch_bytes,
         lease: session.lease(),
+        decode_delay: run.decode_delay,
     }
 }

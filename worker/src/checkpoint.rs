@@ -1,5 +1,6 @@
 //! A rank's parts of a checkpoint, and the way back.
 
+use crate::clock::Clock;
 use crate::storage::Storage;
 use crate::{TrainState, WorkerError};
 use bytes::Bytes;
@@ -8,7 +9,7 @@ use std::borrow::Cow;
 use twinspan_model::openclip;
 use twinspan_model::optim::Moments;
 use twinspan_model::towers::Clip;
-use twinspan_types::{CheckpointName, Manifest, Part, Rank, Step, WorldSize};
+use twinspan_types::{CheckpointName, Manifest, Part, Rank, SpanName, Step, WorldSize};
 
 /// What a rank stores of a checkpoint: taken between two updates, stored while training goes on.
 pub struct Snapshot {
@@ -37,13 +38,19 @@ impl Snapshot {
         Self { files }
     }
 
-    /// Stores the files below the run's directory.
+    /// Stores the files below the run's directory, a span on the clock for each.
     ///
     /// # Errors
     /// When the store refuses one.
-    pub fn store(&self, run: &Storage, name: CheckpointName) -> Result<Vec<Part>, WorkerError> {
+    pub fn store(
+        &self,
+        run: &Storage,
+        name: CheckpointName,
+        clock: &mut Clock<'_>,
+    ) -> Result<Vec<Part>, WorkerError> {
         let directory = name.directory();
         let parts = self.files.iter().map(|(file, bytes)| {
+            clock.enter_file(SpanName::Checkpoint, file);
             let part = Part {
                 name: file.clone(),
                 bytes: bytes.len() as u64,

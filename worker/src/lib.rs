@@ -4,6 +4,7 @@
 
 mod batches;
 pub mod checkpoint;
+mod clock;
 mod contrast;
 mod device;
 mod error;
@@ -20,8 +21,10 @@ pub mod storage;
 mod train;
 mod transport;
 mod upload;
+mod vitals;
 pub mod weights;
 
+pub use clock::Clock;
 pub use device::deal as deal_devices;
 pub use error::WorkerError;
 pub use evaluation::Unfinished;

@@ -1,6 +1,7 @@
 //! A worker's life: join, then one generation after the other, and leave. Its state outlives the
 //! generations.
 
+use crate::clock::Clock;
 use crate::device::{OpenDevice, Place};
 use crate::train::{Ended, Run, train};
 use crate::transport::{self, Transport};
@@ -10,7 +11,7 @@ use std::time::Duration;
 use twinspan_collective::RingListener;
 use twinspan_session::{Drain, Outcome, Session, SessionConfig, SessionError, wait_for_run};
 use twinspan_types::config::DeviceChoice;
-use twinspan_types::{Nonce, Phase, Rank, Step};
+use twinspan_types::{Nonce, Rank, SpanName, Step};
 
 /// What a worker is told when it is started.
 #[derive(Debug, Clone)]
@@ -27,6 +28,8 @@ pub struct WorkerConfig {
     pub device: Option<DeviceChoice>,
     /// Longest wait for the coordinator.
     pub patience: Duration,
+    /// Time that each sample's decoding takes longer than it must: how tests make a rank slow.
+    pub decode_delay: Duration,
 }
 
 /// How a worker ended in good order.
@@ -85,7 +88,7 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     })?;
     on_join(session.drain());
     tracing::info!(worker = %session.worker(), "joined the run {}", run.run);
-    let lived = Run::open(run, listener, config.threads, &device, &transport)
+    let lived = Run::open(run, listener, config, &device, &transport)
         .and_then(|run| generations(&session, &run));
     match lived {
         Ok(finished) if finished.drained => {
@@ -124,14 +127,15 @@ fn generations(session: &Session, run: &Run) -> Result<Finished, WorkerError> {
                 drained: true,
             });
         }
-        session.set_phase(Phase::Joining);
+        let mut clock = Clock::new(Some(session));
+        clock.enter(SpanName::Join);
         let world = match session.next_world(stamp, fault.take()) {
             Ok(world) => world,
             Err(_) if session.is_draining() => continue,
             Err(error) => return ended(error, stamp.step, rank),
         };
         rank = world.rank_of(&session.worker());
-        match train(session, run, &world, &mut state) {
+        match train(session, run, &world, &mut state, clock) {
             Ok(Ended::Finished(finished)) => return Ok(finished),
             Ok(Ended::Reform) => {}
             Err(_) if session.is_draining() => {}

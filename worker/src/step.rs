@@ -1,9 +1,10 @@
 //! One optimiser update over one global batch, in the order in which the design tells it.
 
+use crate::clock::Clock;
 use crate::contrast::contrast;
 use crate::grouping::group_by_length;
 use crate::{Exchange, TrainState, WorkerError};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 use twinspan_model::loss::{ContrastiveBatch, Duplicates, LossGradients};
 use twinspan_model::ops::allow_tf32;
 use twinspan_model::optim::{AdamW, LOGIT_SCALE_MAX, Optimizer, clip_factor, learning_rate};
@@ -12,8 +13,8 @@ use twinspan_model::towers::{
     BatchNorm, Clip, ImageForward, PatchDraws, Pulled, TextForward, Weights, rows,
 };
 use twinspan_model::{Compute, Gradient, Tensor};
-use twinspan_session::{Session, Tally, Vote};
-use twinspan_types::{Cursor, Directive, Phase, RunConfig, Skip, StreamId};
+use twinspan_session::{Tally, Vote};
+use twinspan_types::{Cursor, Directive, RunConfig, Skip, SpanName, StreamId};
 
 /// One rank's part of a global batch, decoded.
 pub struct LocalSamples {
@@ -48,8 +49,6 @@ pub struct StepOutcome {
     pub finite: bool,
     /// What all ranks concluded.
     pub tally: Tally,
-    /// Time of the towers and the loss, forward and backward.
-    pub compute: Duration,
 }
 
 /// What is asked of a step.
@@ -65,6 +64,8 @@ pub struct StepOrder {
     pub on_not_finite: NotFinite,
     /// What the rank says of the evaluation that is under way; empty for nothing.
     pub evaluation: Vec<u8>,
+    /// The time since its start beyond which it is slow; none where that is not known.
+    pub slow_after: Option<Duration>,
 }
 
 /// What becomes of a step whose numbers are not finite.
@@ -92,13 +93,6 @@ pub struct Stepper<'r> {
     compute: Compute,
     optimizer: Optimizer,
     gradient: Gradient,
-}
-
-/// Where heartbeats learn of phases; none in tests without a coordinator.
-fn enter(session: Option<&Session>, phase: Phase) {
-    if let Some(session) = session {
-        session.set_phase(phase);
-    }
 }
 
 impl<'r> Stepper<'r> {
@@ -132,19 +126,19 @@ impl<'r> Stepper<'r> {
         batch: &LocalSamples,
         order: StepOrder,
         exchange: &mut Exchange,
-        session: Option<&Session>,
+        clock: &mut Clock<'_>,
     ) -> Result<StepResult, WorkerError> {
-        enter(session, Phase::Compute);
-        let start = Instant::now();
+        clock.enter(SpanName::ImageForward);
         state.place(self.clip, &self.compute);
         let weights = self.clip.step_weights(&state.params, &self.compute);
         let images = self.embed_images(&weights, batch, &state.buffers);
+        clock.enter(SpanName::TextForward);
         let texts = self.embed_texts(&weights, batch);
         let of_images = images.iter().map(|image| image.embeddings.clone().inner());
         let x_re = Tensor::cat(of_images.collect(), 0);
         let y_re = texts.in_batch_order();
 
-        enter(session, Phase::Collective);
+        clock.enter(SpanName::AllGather);
         let x_ne = exchange.gather_rows(x_re)?;
         let y_ne = exchange.gather_rows(y_re)?;
         let duplicates = Duplicates::find(&exchange.gather_ids(&batch.ids)?);
@@ -159,10 +153,10 @@ impl<'r> Stepper<'r> {
         };
         let logit_bias = self.clip.params.logit_bias();
         let bias = logit_bias.map(|place| state.params.shared(place));
-        let (terms, gradients) = contrast(&contrastive, bias, exchange, || {
-            enter(session, Phase::Compute);
-        })?;
+        clock.enter(SpanName::Loss);
+        let (terms, gradients) = contrast(&contrastive, bias, exchange, clock)?;
 
+        clock.enter(SpanName::Backward);
         self.gradient.clear();
         self.gradient
             .set_shared(logit_scale, &gradients.logit_scale);
@@ -172,9 +166,8 @@ impl<'r> Stepper<'r> {
         let mut batch_stats = self.mean_batch_stats(&images, exchange.global_batch());
         self.backward(&weights, images, texts, &gradients);
         drop(weights);
-        let compute = start.elapsed();
 
-        enter(session, Phase::Collective);
+        clock.enter(SpanName::AllReduce);
         let (table, captions) = (&self.clip.params, &batch.captions);
         exchange.sum_gradient(&mut self.gradient, &mut batch_stats, table, captions)?;
         let (numbers, grad_norm) = self.gradient.measure(terms.terms.clone());
@@ -188,7 +181,7 @@ impl<'r> Stepper<'r> {
             skips: batch.skips.clone(),
             state_hash: order.state_hash,
             evaluation: order.evaluation,
-            slow: false,
+            slow: order.slow_after.is_some_and(|most| clock.elapsed() > most),
         };
         let tally = Tally::count(&exchange.vote(&vote)??, self.config.streams())?;
         if !tally.diverged.is_empty() {
@@ -201,6 +194,7 @@ impl<'r> Stepper<'r> {
             return Ok(StepResult::NotFinite);
         }
 
+        clock.enter(SpanName::Optimizer);
         let lr = learning_rate(&self.config.optimizer, state.step, self.config.train.steps);
         if tally.finite && order.changes_weights {
             self.update(state, lr, grad_norm, &batch_stats);
@@ -215,7 +209,6 @@ impl<'r> Stepper<'r> {
             // What is passed over anyway is not counted against the run once more.
             finite: tally.finite || !order.changes_weights,
             tally,
-            compute,
         };
         Ok(StepResult::Committed(Box::new(outcome)))
     }

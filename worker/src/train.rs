@@ -2,15 +2,17 @@
 
 use crate::batches::loader_config;
 use crate::checkpoint::{Snapshot, fingerprint};
+use crate::clock::{Clock, Pace};
 use crate::device::OpenDevice;
 use crate::evaluation::{self, Evaluations};
 use crate::exchange::Exchange;
 use crate::heal::heal;
-use crate::life::Finished;
+use crate::life::{Finished, WorkerConfig};
 use crate::step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 use crate::storage::Storage;
 use crate::transport::Transport;
 use crate::upload::{COMMIT_TIMEOUT, Upload};
+use crate::vitals::vitals;
 use crate::{TrainState, WorkerError};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -23,8 +25,8 @@ use twinspan_model::towers::Clip;
 use twinspan_session::{Boundary, Commit, Session};
 use twinspan_types::config::CacheConfig;
 use twinspan_types::{
-    CheckpointName, Directive, Index, Phase, Rank, RunConfig, Step, StepMetrics, StepReport, Term,
-    World, WorldSize,
+    CheckpointName, Directive, Index, Phase, Rank, RankSpan, RankTrace, RunConfig, SampleReason,
+    SpanName, Step, StepMetrics, StepReport, Term, TraceKind, World, WorldSize,
 };
 
 /// What a worker's generations share.
@@ -41,6 +43,8 @@ pub struct Run {
     /// The NVIDIA GPU between which and the other ranks' NCCL carries the collectives, by its number.
     nccl: Option<u32>,
     pub(crate) cache: Option<Arc<ShardCache>>,
+    /// As [`LoaderConfig::decode_delay`].
+    pub(crate) decode_delay: Duration,
 }
 
 impl Run {
@@ -48,7 +52,7 @@ impl Run {
     pub(crate) fn open(
         config: RunConfig,
         listener: RingListener,
-        threads: usize,
+        worker: &WorkerConfig,
         device: &OpenDevice,
         transport: &Transport,
     ) -> Result<Self, WorkerError> {
@@ -75,7 +79,8 @@ impl Run {
             tokenizer: Arc::new(tokenizer),
             config,
             listener,
-            threads,
+            threads: worker.threads,
+            decode_delay: worker.decode_delay,
             compute,
             nccl: transport.gpu(&device.place),
             cache,
@@ -98,6 +103,7 @@ pub fn train(
     run: &Run,
     world: &World,
     state: &mut Option<TrainState>,
+    mut clock: Clock<'_>,
 ) -> Result<Ended, WorkerError> {
     let Run {
         config,
@@ -108,9 +114,10 @@ pub fn train(
     let rank = world
         .rank_of(&session.worker())
         .ok_or(WorkerError::NotAMember)?;
-    session.set_phase(Phase::Healing);
+    clock.enter(SpanName::Connect);
     let mut ring = connect(session, run, world, rank)?;
     let nccl = join_gpus(&mut ring, run, world)?;
+    clock.enter(SpanName::Heal);
     heal(&mut ring, session, world, clip, storage, config, state)?;
     let Some(state) = state else {
         return Err(WorkerError::NotAMember);
@@ -121,6 +128,11 @@ pub fn train(
     let exchange = Exchange::new(Box::new(ring), rows).between_gpus(nccl);
     let loading = loader_config(session, run, world, rank, state);
     let loader = Loader::start(loading.clone())?;
+    let entry = clock.lap(
+        TraceKind::Generation,
+        world.generation,
+        Some(SampleReason::First),
+    );
     let looped = Loop {
         session,
         run,
@@ -138,6 +150,9 @@ pub fn train(
         evaluations: Evaluations::new(run, rank, world.size()),
         leaves_with: None,
         bad_steps: Vec::new(),
+        clock,
+        pace: Pace::default(),
+        entry: Some(entry),
     };
     looped.run(state)
 }
@@ -153,6 +168,8 @@ fn connect(
     let abort = AbortHandle::new();
     let (sequence, aborted) = (abort.clone(), abort.clone());
     session.watch_collective(move || sequence.sequence());
+    let traffic = abort.clone();
+    session.watch_vitals(move || vitals(traffic.traffic()));
     session.on_abort(move |reason| aborted.abort(reason.to_owned()));
     let config = ring_config(&run.config, world, rank);
     Ok(TcpRing::connect_abortable(&run.listener, config, abort)?)
@@ -205,21 +222,37 @@ pub(crate) struct Loop<'r> {
     leaves_with: Option<Commit>,
     /// The last steps in a row whose numbers were not finite.
     bad_steps: Vec<Step>,
+    clock: Clock<'r>,
+    pace: Pace,
+    /// The rank's way into the generation, until its first step is committed.
+    entry: Option<RankTrace>,
 }
 
 impl Loop<'_> {
     fn run(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
+        let ended = self.steps(state);
+        if ended.is_err() {
+            let reason = Some(SampleReason::Failed);
+            self.trace_step(state.step.next(), reason);
+        }
+        ended
+    }
+
+    fn steps(&mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
         let mut stepper = Stepper::new(self.clip, self.config, &self.run.compute);
         let mut directive = self.world.directive;
         self.resume_evaluation(state);
         while state.step < self.config.train.steps {
             let begun = Instant::now();
-            self.session.set_phase(Phase::DataWait);
+            self.clock.enter(SpanName::DataWait);
             let batch = self.next_batch(state)?;
+            let threads = self.loading.decode_threads;
+            self.clock.decoded(self.loader.times(), threads);
             let data_time = begun.elapsed();
             let samples = LocalSamples::from(batch);
             directive = self.session.directive().unwrap_or(directive);
             let mut outcome = self.step(&mut stepper, state, &samples, directive)?;
+            self.clock.enter(SpanName::Commit);
             let report = self.report(state, &outcome, data_time, begun.elapsed());
             self.session.commit(report);
             let said = std::mem::take(&mut outcome.tally.evaluation);
@@ -227,8 +260,14 @@ impl Loop<'_> {
             self.evaluate_if_due(state);
             self.count_bad_steps(&outcome, state.step)?;
             self.reap_uploads()?;
-            if let Some(due) = self.boundary.due(outcome.tally.directive, state.step) {
+            let due = self.boundary.due(outcome.tally.directive, state.step);
+            if let Some(due) = due {
                 self.carry_out(due, state)?;
+            }
+            let saved = due.is_some_and(|due| due.checkpoint.is_some());
+            let reason = self.reason_to_trace(state.step, &outcome, saved);
+            self.trace_step(state.step, reason);
+            if let Some(due) = due {
                 if due.stop {
                     return self.finish(state);
                 }
@@ -257,6 +296,7 @@ impl Loop<'_> {
         let hash = compared.then(|| fingerprint(state));
         let changes = !self.world.passed_over.contains(&step);
         let evaluation = self.evaluations.say();
+        let slow_after = self.pace.slow_after();
         let mut attempt = |exchange: &mut Exchange, on_not_finite| {
             let order = StepOrder {
                 directive,
@@ -264,8 +304,9 @@ impl Loop<'_> {
                 changes_weights: changes,
                 on_not_finite,
                 evaluation: evaluation.clone(),
+                slow_after,
             };
-            stepper.step(state, samples, order, exchange, Some(self.session))
+            stepper.step(state, samples, order, exchange, &mut self.clock)
         };
         match attempt(&mut self.exchange, NotFinite::Retry)? {
             StepResult::Committed(outcome) => Ok(*outcome),
@@ -284,7 +325,7 @@ impl Loop<'_> {
     /// The last step's checkpoint may have been ordered too late for its boundary: every rank
     /// stands at the last step and waits for the order.
     fn last_order(
-        mut self,
+        &mut self,
         state: &mut TrainState,
         mut seen: Directive,
     ) -> Result<Ended, WorkerError> {
@@ -307,7 +348,7 @@ impl Loop<'_> {
         let Some(order) = directive.checkpoint else {
             return Ok(());
         };
-        self.session.set_phase(Phase::Checkpoint);
+        self.clock.enter(SpanName::Checkpoint);
         if !directive.follows_commit(self.ordered_by) {
             self.finish_uploads()?;
         }
@@ -349,7 +390,7 @@ impl Loop<'_> {
 
     /// Leaves the run with what was ordered. The last step's evaluation comes before: until then the
     /// coordinator does not let the ranks go, and a generation that breaks is followed by another.
-    fn finish(mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
+    fn finish(&mut self, state: &mut TrainState) -> Result<Ended, WorkerError> {
         let leaves_with = self.leaves_with.take();
         if leaves_with.is_some() {
             self.finish_evaluations(state)?;
@@ -365,6 +406,42 @@ impl Loop<'_> {
             rank: Some(self.rank),
             drained: false,
         }))
+    }
+
+    /// Why a step is kept in full; all ranks come to the same.
+    fn reason_to_trace(
+        &self,
+        step: Step,
+        outcome: &StepOutcome,
+        saved: bool,
+    ) -> Option<SampleReason> {
+        let every = self.config.telemetry.trace_every;
+        match outcome {
+            _ if self.entry.is_some() => Some(SampleReason::First),
+            outcome if !outcome.finite => Some(SampleReason::Failed),
+            outcome if outcome.tally.slow => Some(SampleReason::Slow),
+            _ if saved => Some(SampleReason::Checkpoint),
+            _ if every > 0 && step.0.is_multiple_of(every) => Some(SampleReason::Interval),
+            _ => None,
+        }
+    }
+
+    /// The step's time is over: the coordinator hears how the rank spent it.
+    fn trace_step(&mut self, step: Step, reason: Option<SampleReason>) {
+        let generation = self.world.generation;
+        let trace = self.clock.lap(TraceKind::Step(step), generation, reason);
+        self.pace.note(Duration::from_micros(trace.duration_us));
+        if let Some(mut entry) = self.entry.take() {
+            entry.spans.push(RankSpan {
+                name: SpanName::FirstStep,
+                detail: None,
+                offset_us: entry.duration_us.cast_signed(),
+                duration_us: trace.duration_us,
+            });
+            entry.duration_us += trace.duration_us;
+            self.session.trace(entry);
+        }
+        self.session.trace(trace);
     }
 
     fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {

@@ -2,12 +2,13 @@
 
 use crate::WorkerError;
 use crate::checkpoint::Snapshot;
+use crate::clock::Clock;
 use crate::storage::{OUTAGE, Storage};
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use twinspan_session::{Commit, Committer};
-use twinspan_types::Part;
+use twinspan_types::{Part, SampleReason, SpanName, TraceKind};
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -21,10 +22,11 @@ fn store(
     storage: &Storage,
     commit: &Commit,
     committer: &Committer,
+    clock: &mut Clock<'_>,
 ) -> Result<Vec<Part>, WorkerError> {
     let begun = Instant::now();
     loop {
-        match snapshot.store(storage, commit.name) {
+        match snapshot.store(storage, commit.name, clock) {
             Err(WorkerError::Store(error)) if error.may_pass() && begun.elapsed() < OUTAGE => {
                 tracing::warn!(
                     "checkpoint {} is not stored yet: {error}; trying again for up to {OUTAGE:?}",
@@ -52,9 +54,15 @@ impl Upload {
         committer: Committer,
     ) -> Self {
         Self(std::thread::spawn(move || {
-            let parts = store(&snapshot, &storage, &commit, &committer)?;
-            committer.commit(&commit, &parts, COMMIT_TIMEOUT)?;
-            Ok(())
+            let mut clock = Clock::new(None);
+            let parts = store(&snapshot, &storage, &commit, &committer, &mut clock)?;
+            // Until all parts are there and the record of them is in the log.
+            clock.enter(SpanName::Commit);
+            let committed = committer.commit(&commit, &parts, COMMIT_TIMEOUT);
+            let kind = TraceKind::Checkpoint(commit.name.step);
+            let reason = Some(SampleReason::Checkpoint);
+            committer.trace(clock.lap(kind, commit.generation, reason));
+            Ok(committed?)
         }))
     }
 

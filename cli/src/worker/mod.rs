@@ -34,6 +34,7 @@ fn run_one(args: &WorkerArgs) -> Result<(), Failure> {
         threads: args.threads.unwrap_or(cores),
         device: args.device,
         patience: args.patience,
+        decode_delay: args.decode_delay,
     };
     let orders = Orders::listen(args.grace).map_err(failed)?;
     let finished = twinspan_worker::run(&config, |drain| orders.obey(drain));

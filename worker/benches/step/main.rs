@@ -24,7 +24,7 @@ use twinspan_model::towers::Clip;
 use twinspan_model::{Compute, Device};
 use twinspan_types::config::DeviceChoice;
 use twinspan_types::{RunConfig, WorldSize};
-use twinspan_worker::{Exchange, StepResult, Stepper, TrainState};
+use twinspan_worker::{Clock, Exchange, StepResult, Stepper, TrainState};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -49,7 +49,13 @@ fn main() -> Result<()> {
     let mut loss = f64::NAN;
     for step in 0..args.warmup + args.steps {
         let begun = Instant::now();
-        let result = stepper.step(&mut state, &samples, order(), &mut exchange, None)?;
+        let result = stepper.step(
+            &mut state,
+            &samples,
+            order(),
+            &mut exchange,
+            &mut Clock::new(None),
+        )?;
         let StepResult::Committed(outcome) = result else {
             return Err("numbers that are not finite".into());
         };

@@ -27,6 +27,8 @@ struct Shared {
     /// What another thread than the caller's saw break.
     failed: OnceLock<CollectiveError>,
     poisoned: OnceLock<String>,
+    sent: AtomicU64,
+    received: AtomicU64,
 }
 
 impl AbortHandle {
@@ -48,6 +50,24 @@ impl AbortHandle {
     #[must_use]
     pub fn sequence(&self) -> u64 {
         self.shared.sequence.load(Ordering::Acquire)
+    }
+
+    /// Bytes that were sent to other ranks, and received from them.
+    #[must_use]
+    pub fn traffic(&self) -> (u64, u64) {
+        let Shared { sent, received, .. } = &*self.shared;
+        (
+            sent.load(Ordering::Relaxed),
+            received.load(Ordering::Relaxed),
+        )
+    }
+
+    /// Counts bytes that went over the wire.
+    pub(crate) fn count_traffic(&self, sent: usize, received: usize) {
+        self.shared.sent.fetch_add(sent as u64, Ordering::Relaxed);
+        self.shared
+            .received
+            .fetch_add(received as u64, Ordering::Relaxed);
     }
 
     /// Counts one more collective as entered and returns its number.

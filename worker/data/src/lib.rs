@@ -28,7 +28,7 @@ pub use dataset::{
     read_classification_worded, read_labelled,
 };
 pub use index::{Counting, IndexBuildError, OnProgress, build_index, index_sources, survey};
-pub use loader::{Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
+pub use loader::{BatchTimes, Loader, LoaderConfig, LoaderError, LocalBatch, SampleKey};
 pub use order::{EpochPlan, Mix, Order, Plan, SampleId, Segment, SourcePlan, Window};
 pub use pictures::{PassedOver, PictureReader, Pictures, PicturesError, Square};
 pub use store::{Directory, StoreError, Stores};

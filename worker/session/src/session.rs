@@ -231,6 +231,11 @@ impl Committer {
         self.membership.check_generation(commit.generation)
     }
 
+    /// As [`Session::trace`].
+    pub fn trace(&self, trace: RankTrace) {
+        self.membership.shared.trace(trace);
+    }
+
     /// As [`Membership::commit_checkpoint`].
     ///
     /// # Errors

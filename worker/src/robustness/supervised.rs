@@ -125,6 +125,7 @@ impl Supervised<'_> {
             decode_threads: self.threads,
             prefetch_bytes: config.data.prefetch_bytes,
             cache: None,
+            decode_delay: Duration::ZERO,
             lease: watch::channel(config.train.steps).1,
         })
     }

@@ -28,6 +28,11 @@ impl<'a> Outgoing<'a> {
         }
     }
 
+    /// Bytes that went out so far, with the header.
+    pub fn sent(&self) -> usize {
+        self.sent
+    }
+
     pub fn is_done(&self) -> bool {
         self.sent == HEADER + self.payload.len()
     }
@@ -110,6 +115,11 @@ impl<'a> Incoming<'a> {
             read: 0,
             sink,
         }
+    }
+
+    /// Bytes that came in so far, with the header.
+    pub fn received(&self) -> usize {
+        HEADER + self.read
     }
 
     pub fn is_done(&self) -> bool {

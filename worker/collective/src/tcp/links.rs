@@ -73,6 +73,10 @@ impl Links {
         let mut outgoing = send.map(|(round, payload)| Outgoing::new(call, round, payload));
         let mut incoming = receive.map(|(round, sink)| Incoming::new(call, round, sink));
         let result = self.drive(call, outgoing.as_mut(), incoming.as_mut());
+        self.abort.count_traffic(
+            outgoing.as_ref().map_or(0, Outgoing::sent),
+            incoming.as_ref().map_or(0, Incoming::received),
+        );
         self.broken_off = outgoing.is_some_and(|outgoing| outgoing.is_broken_off());
         result
     }

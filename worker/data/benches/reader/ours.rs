@@ -37,6 +37,7 @@ pub fn samples_per_second(index: &Arc<Index>, batches: usize) -> Result<f64, Box
         tokenizer: Arc::new(Tokenizer::new(77, 49408)?),
         decode_threads: 1,
         prefetch_bytes: 256 << 20,
+        decode_delay: Duration::ZERO,
         lease: watch::channel(Step(u64::MAX - 1)).1,
     };
     let begun = Instant::now();

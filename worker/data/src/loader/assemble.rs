@@ -1,9 +1,9 @@
 //! Outcomes to batches: each lane's good samples in the lane's order, drawn from its sources, and
 //! what was passed over.
 
-use super::decode::{Job, Outcome};
+use super::decode::{Job, Outcome, Worked};
 use super::read::{Event, Raw, ReadyWindow};
-use super::{LoaderConfig, LoaderError, LocalBatch, Place, SampleKey};
+use super::{BatchTimes, LoaderConfig, LoaderError, LocalBatch, Place, SampleKey};
 use crate::order::Plan;
 use crossbeam_channel::{Receiver, Sender, select};
 use std::collections::VecDeque;
@@ -18,7 +18,7 @@ pub(super) struct Channels {
     pub(super) stopped: Receiver<()>,
     pub(super) jobs: Sender<Job>,
     pub(super) jobs_at_once: usize,
-    pub(super) batches: Sender<Result<LocalBatch, LoaderError>>,
+    pub(super) batches: Sender<Result<(LocalBatch, BatchTimes), LoaderError>>,
 }
 
 /// Puts batches together, one step after the other.
@@ -68,13 +68,14 @@ struct Pending {
     epoch: Epoch,
     shard: ShardId,
     after: Cursor,
-    outcome: Option<Outcome>,
+    outcome: Option<(Outcome, Worked)>,
 }
 
 struct Row {
     key: SampleKey,
     pixels: Vec<u8>,
     caption: Vec<u32>,
+    worked: Worked,
 }
 
 /// Why the assembler stops.
@@ -143,7 +144,7 @@ impl Assembler {
     }
 
     /// Waits until every stream has its samples for the step.
-    fn batch(&mut self) -> Result<LocalBatch, Ended> {
+    fn batch(&mut self) -> Result<(LocalBatch, BatchTimes), Ended> {
         loop {
             let [draws, _] = &self.draws;
             for (stream, rows) in self.streams.iter_mut().zip(&draws.rows) {
@@ -209,17 +210,19 @@ impl Assembler {
             Ok(Event::Window(slot, window)) => {
                 self.streams[slot].windows.push_back(window?);
             }
-            Ok(Event::Decoded(slot, sequence, outcome)) => {
+            Ok(Event::Decoded(slot, sequence, outcome, worked)) => {
                 self.jobs_out -= 1;
                 let stream = &mut self.streams[slot];
-                stream.pending[(sequence - stream.first) as usize].outcome = Some(outcome);
+                stream.pending[(sequence - stream.first) as usize].outcome =
+                    Some((outcome, worked));
             }
             Err(_) => return Err(LoaderError::Stopped.into()),
         }
         Ok(())
     }
 
-    fn put_together(&mut self) -> LocalBatch {
+    fn put_together(&mut self) -> (LocalBatch, BatchTimes) {
+        let mut times = BatchTimes::default();
         let rows = self.samples_per_lane as usize * self.lanes.len();
         let mut batch = LocalBatch {
             step: self.step,
@@ -244,13 +247,14 @@ impl Assembler {
                 .iter()
                 .filter_map(|source| streams[source.index()].rows.pop_front());
             for row in rows.collect::<Vec<_>>() {
+                times.add(row.worked.from, row.worked.took);
                 batch.pixels.extend_from_slice(&row.pixels);
                 batch.captions.push(row.caption);
                 batch.key_hash = batch.key_hash.wrapping_add(row.key.hash());
                 batch.keys.push(row.key);
             }
         }
-        batch
+        (batch, times)
     }
 }
 
@@ -326,7 +330,7 @@ impl Stream {
                 epoch,
                 shard,
                 after,
-                outcome: Some(outcome),
+                outcome: Some((outcome, worked)),
             }) = self.pending.pop_front()
             else {
                 break;
@@ -350,6 +354,7 @@ impl Stream {
                         key,
                         pixels,
                         caption,
+                        worked,
                     });
                 }
                 Outcome::Bad {

@@ -9,6 +9,7 @@ use serde_json::Value;
 use std::borrow::Cow;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 use twinspan_types::config::{AugmentationConfig, Captions};
 use twinspan_types::{Epoch, Index, ShardId, SkipReason};
 
@@ -36,6 +37,13 @@ pub(super) enum Outcome {
     },
 }
 
+/// When a sample was worked on.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Worked {
+    pub(super) from: Instant,
+    pub(super) took: Duration,
+}
+
 /// Why a sample cannot be used.
 type Unusable = (SkipReason, String);
 
@@ -48,6 +56,7 @@ pub(super) struct Decoder {
     augmentation: AugmentationConfig,
     tokenizer: Arc<Tokenizer>,
     transformer: Transformer,
+    delay: Duration,
 }
 
 impl Decoder {
@@ -60,6 +69,7 @@ impl Decoder {
             augmentation: config.augmentation,
             tokenizer: Arc::clone(&config.tokenizer),
             transformer: Transformer::new(config.image_size),
+            delay: config.decode_delay,
         }
     }
 
@@ -72,11 +82,13 @@ impl Decoder {
             raw,
         } in jobs
         {
+            let from = Instant::now();
             let outcome = self.outcome(epoch, raw);
-            if outcomes
-                .send(Event::Decoded(slot, sequence, outcome))
-                .is_err()
-            {
+            std::thread::sleep(self.delay);
+            let took = from.elapsed();
+            let worked = Worked { from, took };
+            let decoded = Event::Decoded(slot, sequence, outcome, worked);
+            if outcomes.send(decoded).is_err() {
                 return;
             }
         }

@@ -23,7 +23,7 @@ use assemble::Assembler;
 use crossbeam_channel::{Receiver, RecvTimeoutError, Sender, bounded};
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use twinspan_types::config::AugmentationConfig;
 use twinspan_types::{
@@ -68,6 +68,8 @@ pub struct LoaderConfig {
     pub cache: Option<Arc<ShardCache>>,
     /// The highest step that may be read for.
     pub lease: watch::Receiver<Step>,
+    /// Time that each sample's decoding takes longer than it must: how tests make a rank slow.
+    pub decode_delay: Duration,
 }
 
 /// One rank's samples of one step.
@@ -89,6 +91,22 @@ pub struct LocalBatch {
     /// Sum, with wrapping, of the rows' [`SampleKey::hash`]: the ranks' sums add up to the same
     /// number in every world.
     pub key_hash: u64,
+}
+
+/// When the samples of a batch were decoded, by all threads together.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BatchTimes {
+    /// When the first of them was begun.
+    pub began: Option<Instant>,
+    /// What the threads worked on them, one after the other.
+    pub busy: Duration,
+}
+
+impl BatchTimes {
+    fn add(&mut self, from: Instant, took: Duration) {
+        self.began = Some(self.began.map_or(from, |began| began.min(from)));
+        self.busy += took;
+    }
 }
 
 /// Which sample a row is.
@@ -193,7 +211,8 @@ pub enum LoaderError {
 /// Reads ahead from the moment it is started until it is dropped.
 #[derive(Debug)]
 pub struct Loader {
-    batches: Option<Receiver<Result<LocalBatch, LoaderError>>>,
+    batches: Option<Receiver<Result<(LocalBatch, BatchTimes), LoaderError>>>,
+    times: BatchTimes,
     next: Step,
     lease: watch::Receiver<Step>,
     /// Dropping it stops the assembler.
@@ -235,6 +254,7 @@ impl Loader {
         // them: it waits for threads that end when their channels do.
         let mut loader = Self {
             batches: None,
+            times: BatchTimes::default(),
             next: config.start.next(),
             lease: config.lease.clone(),
             stop: None,
@@ -292,7 +312,8 @@ impl Loader {
             return Err(LoaderError::Stopped);
         };
         match batches.recv_timeout(timeout) {
-            Ok(Ok(batch)) => {
+            Ok(Ok((batch, times))) => {
+                self.times = times;
                 self.next = batch.step.next();
                 Ok(batch)
             }
@@ -308,6 +329,12 @@ impl Loader {
                 })
             }
         }
+    }
+
+    /// When the samples of the last batch were decoded.
+    #[must_use]
+    pub fn times(&self) -> BatchTimes {
+        self.times
     }
 
     fn spawn(

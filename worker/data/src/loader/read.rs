@@ -64,7 +64,7 @@ pub(super) enum Event {
     /// A stream's next window.
     Window(usize, Result<ReadyWindow, LoaderError>),
     /// A job is done: the stream, its number in the stream, the outcome.
-    Decoded(usize, u64, super::decode::Outcome),
+    Decoded(usize, u64, super::decode::Outcome, super::decode::Worked),
 }
 
 /// What the streams' tasks share.

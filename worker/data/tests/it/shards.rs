@@ -144,6 +144,7 @@ pub fn config(index: &Arc<Index>, lanes: u32, samples_per_lane: u32) -> LoaderCo
         tokenizer: Arc::clone(&TOKENIZER),
         decode_threads: 2,
         prefetch_bytes: 64 << 20,
+        decode_delay: Duration::ZERO,
         lease: watch::channel(Step(u64::MAX - 1)).1,
     }
 }
