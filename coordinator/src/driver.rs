@@ -2,6 +2,7 @@
 //! written to the scribe.
 
 use crate::scribe::{Scribe, WAITING};
+use crate::trace_file::TraceFile;
 use crate::{CoordinatorError, Outcome};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
@@ -25,6 +26,7 @@ pub enum Ask {
 pub struct Driver {
     core: Core,
     scribe: Scribe,
+    trace: TraceFile,
     queue: mpsc::Receiver<Ask>,
     waiting: BTreeMap<Token, oneshot::Sender<Answer>>,
     tokens: u64,
@@ -32,10 +34,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(core: Core, scribe: Scribe, queue: mpsc::Receiver<Ask>) -> Self {
+    pub fn new(core: Core, scribe: Scribe, trace: TraceFile, queue: mpsc::Receiver<Ask>) -> Self {
         Self {
             core,
             scribe,
+            trace,
             queue,
             waiting: BTreeMap::new(),
             tokens: 0,
@@ -48,6 +51,7 @@ impl Driver {
         let Self {
             mut core,
             scribe,
+            trace,
             mut queue,
             mut waiting,
             mut tokens,
@@ -91,7 +95,7 @@ impl Driver {
                             let _ = waiting.send(answer);
                         }
                     }
-                    Action::Trace(..) => {}
+                    Action::Trace(rank, traces) => trace.take(rank, &traces),
                     Action::Tell(text) => tracing::info!("{text}"),
                     Action::Finish(finished) => outcome = Some(finished),
                     action => {

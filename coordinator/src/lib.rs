@@ -10,6 +10,8 @@ mod scribe;
 mod segments;
 mod service;
 mod takeover;
+mod tensorboard;
+mod trace_file;
 
 pub use checkpoints::{
     CheckedCheckpoint, CheckpointFault, KeptCheckpoint, Soundness, check_checkpoints,
@@ -164,7 +166,9 @@ where
             tracing::error!(%error, "the coordinator's service ended");
         }
     });
-    let driver = Driver::new(core, scribe::Scribe::new(run, &config), queue);
+    let trace = trace_file::TraceFile::default();
+    let scribe = scribe::Scribe::new(run, &config, trace.clone());
+    let driver = Driver::new(core, scribe, trace, queue);
     tasks.spawn(async move {
         // Nobody waits for an outcome that is not taken.
         let _ = told.send(driver.run().await);

@@ -4,6 +4,7 @@
 use crate::CoordinatorError;
 use crate::run_dir::RunDir;
 use crate::segments::Segments;
+use crate::trace_file::TraceFile;
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -17,16 +18,24 @@ pub const WAITING: usize = 1024;
 /// Pause between two looks whether another coordinator has taken the run over.
 const LOOK_FOR_SUCCESSOR: Duration = Duration::from_secs(5);
 
+/// Looks between two writings of the trace file.
+const LOOKS_A_TRACE: u32 = 6;
+
 /// Writes the run's files.
 pub struct Scribe {
     run: RunDir,
     segments: Segments,
+    trace: TraceFile,
 }
 
 impl Scribe {
-    pub fn new(run: RunDir, config: &RunConfig) -> Self {
+    pub fn new(run: RunDir, config: &RunConfig, trace: TraceFile) -> Self {
         let segments = Segments::new(run.files.clone(), run.log.term(), config);
-        Self { run, segments }
+        Self {
+            run,
+            segments,
+            trace,
+        }
     }
 
     /// Carries actions out until there are no more, then joins the segments.
@@ -43,6 +52,7 @@ impl Scribe {
         }
         let mut looks = interval(LOOK_FOR_SUCCESSOR);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut looked = 0_u32;
         loop {
             let action = tokio::select! {
                 biased;
@@ -52,6 +62,10 @@ impl Scribe {
                 },
                 _ = looks.tick() => {
                     self.look_for_successor().await?;
+                    looked = looked.wrapping_add(1);
+                    if looked.is_multiple_of(LOOKS_A_TRACE) {
+                        self.write_trace().await;
+                    }
                     continue;
                 }
             };
@@ -61,7 +75,19 @@ impl Scribe {
             }
         }
         self.segments.flush().await?;
+        self.segments.flush_events().await;
+        self.write_trace().await;
         self.segments.join().await
+    }
+
+    /// Only shown: a store that is away costs the picture, and no more.
+    async fn write_trace(&self) {
+        let Some(text) = self.trace.render_if_changed() else {
+            return;
+        };
+        if let Err(error) = self.run.files.write(TraceFile::NAME, text.into()).await {
+            tracing::debug!(%error, "the trace file was not written");
+        }
     }
 
     /// A coordinator that was frozen or cut off, and taken for dead, hears of its successor here if

@@ -3,17 +3,22 @@
 
 use crate::CoordinatorError;
 use crate::run_dir::skips_up_to;
+use crate::tensorboard::EventFile;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 use twinspan_data::Directory;
-use twinspan_types::config::EvalConfig;
+use twinspan_types::config::{EvalConfig, ReportTo};
 use twinspan_types::{
     Evaluation, Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport, Term,
 };
 
 /// What a committed step's line of the metrics has, and an evaluation's has not.
 const SAMPLE_HASH: &str = "sample_hash";
+
+/// Longest time that points for TensorBoard wait: each writing is a file.
+const EVENTS_EVERY: Duration = Duration::from_secs(60);
 
 /// Lines that wait to be written.
 pub struct Segments {
@@ -27,6 +32,8 @@ pub struct Segments {
     evaluations: Vec<Evaluation>,
     skips: Vec<Skip>,
     written: u64,
+    /// For TensorBoard, where it is asked for, and when they were last written.
+    events: Option<(EventFile, Instant)>,
 }
 
 impl Segments {
@@ -41,16 +48,27 @@ impl Segments {
             evaluations: Vec::new(),
             skips: Vec::new(),
             written: 0,
+            events: config
+                .telemetry
+                .report_to
+                .contains(&ReportTo::Tensorboard)
+                .then(|| (EventFile::default(), Instant::now())),
         }
     }
 
     pub fn add_metrics(&mut self, generation: Generation, steps: Vec<StepReport>) {
         self.generation = generation;
+        if let Some((events, _)) = &mut self.events {
+            events.add_steps(unix_seconds(), &steps);
+        }
         self.metrics.extend(steps);
     }
 
     pub fn add_evaluations(&mut self, generation: Generation, evaluations: Vec<Evaluation>) {
         self.generation = generation;
+        if let Some((events, _)) = &mut self.events {
+            events.add_evaluations(unix_seconds(), &evaluations);
+        }
         self.evaluations.extend(evaluations);
     }
 
@@ -94,7 +112,32 @@ impl Segments {
             self.skips.clear();
             self.written += 1;
         }
+        let due = |(_, last): &(EventFile, Instant)| last.elapsed() >= EVENTS_EVERY;
+        if self.events.as_ref().is_some_and(due) {
+            self.flush_events().await;
+        }
         Ok(())
+    }
+
+    /// Writes what TensorBoard is to show. The metrics' own files are what counts: a store that does
+    /// not take these costs the curves' points, and no more.
+    pub async fn flush_events(&mut self) {
+        let Some((events, last)) = &mut self.events else {
+            return;
+        };
+        *last = Instant::now();
+        let Some(bytes) = events.take() else {
+            return;
+        };
+        // TensorBoard reads the files of a folder in the order of their names.
+        let path = format!(
+            "tensorboard/events.out.tfevents.{:.6}.term-{}",
+            unix_seconds(),
+            self.term
+        );
+        if let Err(error) = self.files.create(&path, bytes.into()).await {
+            tracing::warn!("what TensorBoard is to show was not written: {error}");
+        }
     }
 
     /// One line of `metrics.jsonl`, in open_clip's names.
@@ -143,6 +186,12 @@ impl Segments {
         }
         Ok(())
     }
+}
+
+/// Seconds since 1970.
+fn unix_seconds() -> f64 {
+    let now = SystemTime::now().duration_since(UNIX_EPOCH);
+    now.unwrap_or_default().as_secs_f64()
 }
 
 /// Skips of the surviving lineage up to the step that a term starts from.

@@ -9,9 +9,9 @@ use std::time::Duration;
 use twinspan_types::{Rank, RankTrace, SpanName, Step, TraceKind, World};
 
 /// Steps that are looked at together.
-const WINDOW: usize = 8;
+const WINDOW: usize = 6;
 /// Steps without which nothing is said.
-const LEAST: usize = 5;
+const LEAST: usize = 4;
 /// Steps of which a rank may tell before all others have.
 const MOST_OPEN: usize = 64;
 /// A straggler costs at least this share of a step.

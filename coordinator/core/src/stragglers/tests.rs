@@ -78,8 +78,8 @@ fn a_rank_that_decodes_slowly_is_named_with_decode_within_ten_steps() {
     let named = named.expect("named");
     assert_eq!((named.rank, named.phase), (Rank(1), SpanName::Decode));
     assert_eq!(named.excess, Duration::from_millis(59));
-    // The first step counts for nothing, and five are needed.
-    assert_eq!((named.from, named.through), (Step(2), Step(6)));
+    // The first step counts for nothing, and four are needed.
+    assert_eq!((named.from, named.through), (Step(2), Step(5)));
 }
 
 #[test]
