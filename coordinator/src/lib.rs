@@ -1,6 +1,7 @@
 //! Drives a run: a gRPC service and a durable log around the pure core.
 
 mod checkpoints;
+mod curves;
 mod driver;
 mod error;
 mod log;

@@ -2,6 +2,7 @@
 //! pauses or ends.
 
 use crate::CoordinatorError;
+use crate::curves;
 use crate::run_dir::skips_up_to;
 use crate::tensorboard::EventFile;
 use serde::de::DeserializeOwned;
@@ -14,6 +15,9 @@ use twinspan_types::{
     Evaluation, Fact, Generation, LogRecord, RunConfig, Skip, Step, StepReport, Term,
 };
 
+/// The picture of a run's curves.
+pub const CURVES: &str = "curves.svg";
+
 /// What a committed step's line of the metrics has, and an evaluation's has not.
 const SAMPLE_HASH: &str = "sample_hash";
 
@@ -25,6 +29,7 @@ pub struct Segments {
     files: Directory,
     /// Goes into the names: a coordinator that was taken for dead may write of the same steps.
     term: Term,
+    run: String,
     workers: u32,
     global_batch: u64,
     generation: Generation,
@@ -41,6 +46,7 @@ impl Segments {
         Self {
             files,
             term,
+            run: config.run.clone(),
             workers: config.cluster.workers.0,
             global_batch: u64::from(config.train.global_batch),
             generation: Generation(0),
@@ -176,6 +182,17 @@ impl Segments {
         format!("{line}\n")
     }
 
+    /// Draws what the metrics look like. Without the picture nothing is lost.
+    async fn draw_curves(&self, records: &[LogRecord]) -> Result<(), CoordinatorError> {
+        let metrics = metrics(&self.files, records).await?;
+        match curves::draw(&self.run, &metrics.steps, &metrics.evaluations) {
+            Ok(Some(svg)) => self.files.write(CURVES, svg.into()).await?,
+            Ok(None) => {}
+            Err(error) => tracing::warn!("the curves were not drawn: {error}"),
+        }
+        Ok(())
+    }
+
     /// Joins all segments of the surviving lineage into `metrics.jsonl` and `skipped.jsonl`.
     pub async fn join(&self) -> Result<(), CoordinatorError> {
         let records = crate::log::replay(&self.files).await?;
@@ -184,7 +201,7 @@ impl Segments {
             let text: String = lines.iter().map(|line| format!("{line}\n")).collect();
             self.files.write(file, text.into()).await?;
         }
-        Ok(())
+        self.draw_curves(&records).await
     }
 }
 
