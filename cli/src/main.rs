@@ -28,7 +28,7 @@ use std::process::ExitCode;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
-    twinspan_telemetry::init(cli.log.as_deref());
+    twinspan_telemetry::init(cli.log.as_deref(), &twinspan_telemetry::env);
     let result = match cli.command {
         Command::Train(args) => train::run(&args),
         Command::Coordinator(args) => coordinator::run(&args),

@@ -1,32 +1,25 @@
-//! Log set-up; spans, metrics and their export grow here.
+//! What a run tells of itself: log lines, spans and metrics, and the ids by which its processes meet
+//! in one trace.
 
-use std::io::IsTerminal;
-use tracing_subscriber::EnvFilter;
+mod context;
+mod exporter;
+mod ids;
+mod log;
+pub mod metrics;
+mod settings;
+mod span;
 
-/// What is logged when nobody says otherwise.
-const DEFAULT_FILTER: &str = "warn,twinspan=info";
+pub use context::SpanContext;
+pub use exporter::{Attributes, Exporter};
+pub use ids::{SpanId, TraceId};
+pub use log::{init, log_within};
+pub use opentelemetry::Value;
+pub use opentelemetry::trace::SpanKind;
+pub use settings::{Lookup, TelemetryError};
+pub use span::{Span, since_1970};
 
-/// Sends log lines to standard error: words on a terminal, JSON elsewhere only where asked for by
-/// `TWINSPAN_LOG_FORMAT=json`. `filter` has the syntax of `RUST_LOG`; a filter that cannot be read
-/// is named and the default used.
-pub fn init(filter: Option<&str>) {
-    let filter = filter.map_or_else(
-        || EnvFilter::new(DEFAULT_FILTER),
-        |text| {
-            EnvFilter::try_new(text).unwrap_or_else(|error| {
-                eprintln!("log filter {text:?}: {error}; using {DEFAULT_FILTER:?}");
-                EnvFilter::new(DEFAULT_FILTER)
-            })
-        },
-    );
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .log_internal_errors(false)
-        .with_writer(std::io::stderr)
-        .with_ansi(std::io::stderr().is_terminal());
-    if std::env::var("TWINSPAN_LOG_FORMAT").is_ok_and(|format| format == "json") {
-        builder.json().init();
-    } else {
-        builder.with_target(false).init();
-    }
+/// An environment variable of this process.
+#[must_use]
+pub fn env(name: &str) -> Option<String> {
+    std::env::var(name).ok()
 }
