@@ -5,9 +5,10 @@ mod pace;
 
 pub(crate) use pace::Pace;
 
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant};
 use twinspan_data::BatchTimes;
 use twinspan_session::Session;
+use twinspan_telemetry::since_1970;
 use twinspan_types::{Generation, Phase, RankSpan, RankTrace, SampleReason, SpanName, TraceKind};
 
 /// A rank's time from some moment on, part after part without a gap.
@@ -46,13 +47,6 @@ fn phase_of(name: SpanName) -> Option<Phase> {
 
 fn micros(duration: Duration) -> u64 {
     u64::try_from(duration.as_micros()).unwrap_or(u64::MAX)
-}
-
-/// The time since 1970 by this machine's clock.
-pub(crate) fn since_1970() -> Duration {
-    SystemTime::now()
-        .duration_since(UNIX_EPOCH)
-        .unwrap_or_default()
 }
 
 impl<'s> Clock<'s> {

@@ -37,6 +37,9 @@ pub enum WorkerError {
     /// NCCL was asked for and cannot be used.
     #[error("cluster.collective nccl cannot be had: {0}; or say tcp")]
     NoNccl(String),
+    /// What is to be told to a collector cannot be.
+    #[error(transparent)]
+    Telemetry(#[from] twinspan_telemetry::TelemetryError),
     /// The conversation with the coordinator broke.
     #[error(transparent)]
     Session(#[from] SessionError),
@@ -174,7 +177,11 @@ impl WorkerError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::Gpu(_) | Self::NoBf16 { .. } | Self::TooFewGpus { .. } | Self::NoNccl(_) => true,
+            Self::Gpu(_)
+            | Self::NoBf16 { .. }
+            | Self::TooFewGpus { .. }
+            | Self::NoNccl(_)
+            | Self::Telemetry(_) => true,
             Self::Session(error) => matches!(error, SessionError::BadUrl { .. }),
             _ => false,
         }

@@ -18,6 +18,7 @@ pub mod robustness;
 mod state;
 mod step;
 pub mod storage;
+mod trace;
 mod train;
 mod transport;
 mod upload;

@@ -3,6 +3,7 @@
 
 use crate::clock::Clock;
 use crate::device::{OpenDevice, Place};
+use crate::trace::Telling;
 use crate::train::{Ended, Run, train};
 use crate::transport::{self, Transport};
 use crate::{TrainState, WorkerError};
@@ -10,6 +11,7 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::time::Duration;
 use twinspan_collective::RingListener;
 use twinspan_session::{Drain, Outcome, Session, SessionConfig, SessionError, wait_for_run};
+use twinspan_telemetry::set_current;
 use twinspan_types::config::DeviceChoice;
 use twinspan_types::{Nonce, Rank, SpanName, Step};
 
@@ -76,6 +78,7 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     let place = &device.place;
     let transport = transport::choose(run.cluster.collective, place, transport::nccl)?;
     tracing::info!("computes on {place}; collectives over {transport}");
+    let telling = Telling::open(&run.url(), &config.machine, &place.to_string())?;
     let listener = RingListener::bind(&config.host)?;
     let (session, run) = Session::join(SessionConfig {
         url: config.coordinator.clone(),
@@ -88,8 +91,19 @@ pub fn run(config: &WorkerConfig, on_join: impl FnOnce(Drain)) -> Result<Finishe
     })?;
     on_join(session.drain());
     tracing::info!(worker = %session.worker(), "joined the run {}", run.run);
-    let lived = Run::open(run, listener, config, &device, &transport)
+    let lived = Run::open(run, listener, config, &device, &transport, telling.clone())
         .and_then(|run| generations(&session, &run));
+    set_current(None);
+    let ended = say_goodbye(session, lived);
+    telling.close();
+    ended
+}
+
+/// Tells the coordinator how it ended, if that can be reached.
+fn say_goodbye(
+    session: Session,
+    lived: Result<Finished, WorkerError>,
+) -> Result<Finished, WorkerError> {
     match lived {
         Ok(finished) if finished.drained => {
             // Whoever goes in a hurry has been given up where it is not heard.

@@ -10,6 +10,7 @@ use crate::heal::heal;
 use crate::life::{Finished, WorkerConfig};
 use crate::step::{LocalSamples, NotFinite, StepOrder, StepOutcome, StepResult, Stepper};
 use crate::storage::Storage;
+use crate::trace::Telling;
 use crate::transport::Transport;
 use crate::upload::{COMMIT_TIMEOUT, Upload};
 use crate::vitals::vitals;
@@ -45,6 +46,7 @@ pub struct Run {
     pub(crate) cache: Option<Arc<ShardCache>>,
     /// As [`LoaderConfig::decode_delay`].
     pub(crate) decode_delay: Duration,
+    pub(crate) telling: Telling,
 }
 
 impl Run {
@@ -55,6 +57,7 @@ impl Run {
         worker: &WorkerConfig,
         device: &OpenDevice,
         transport: &Transport,
+        telling: Telling,
     ) -> Result<Self, WorkerError> {
         let compute = Compute::of(&config.train, &device.device);
         let model = ModelConfig::from_json(&config.model.config.to_string(), "model")?;
@@ -81,6 +84,7 @@ impl Run {
             listener,
             threads: worker.threads,
             decode_delay: worker.decode_delay,
+            telling,
             compute,
             nccl: transport.gpu(&device.place),
             cache,
@@ -114,6 +118,7 @@ pub fn train(
     let rank = world
         .rank_of(&session.worker())
         .ok_or(WorkerError::NotAMember)?;
+    run.telling.enter(world.generation, rank);
     clock.enter(SpanName::Connect);
     let mut ring = connect(session, run, world, rank)?;
     let nccl = join_gpus(&mut ring, run, world)?;
@@ -245,6 +250,7 @@ impl Loop<'_> {
         while state.step < self.config.train.steps {
             let begun = Instant::now();
             self.clock.enter(SpanName::DataWait);
+            self.note_step(state.step.next());
             let batch = self.next_batch(state)?;
             let threads = self.loading.decode_threads;
             self.clock.decoded(self.loader.times(), threads);
@@ -373,8 +379,9 @@ impl Loop<'_> {
             });
         }
         let (committer, storage) = (self.session.committer(), Arc::clone(self.storage));
+        let told = (self.run.telling.clone(), self.rank);
         self.uploads
-            .push(Upload::start(snapshot, commit, storage, committer));
+            .push(Upload::start(snapshot, commit, storage, committer, told));
         Ok(())
     }
 
@@ -439,9 +446,23 @@ impl Loop<'_> {
                 duration_us: trace.duration_us,
             });
             entry.duration_us += trace.duration_us;
-            self.session.trace(entry);
+            self.tell(entry);
         }
+        self.tell(trace);
+    }
+
+    fn tell(&self, trace: RankTrace) {
+        self.run.telling.tell(self.rank, &trace);
         self.session.trace(trace);
+    }
+
+    /// What is said from now on belongs to this step. Whether it is slow, fails or is saved is not
+    /// known yet.
+    fn note_step(&self, step: Step) {
+        let every = self.config.telemetry.trace_every;
+        let sampled = self.entry.is_some() || every > 0 && step.0.is_multiple_of(every);
+        let generation = self.world.generation;
+        self.run.telling.step(generation, step, self.rank, sampled);
     }
 
     fn count_bad_steps(&mut self, outcome: &StepOutcome, step: Step) -> Result<(), WorkerError> {

@@ -4,11 +4,12 @@ use crate::WorkerError;
 use crate::checkpoint::Snapshot;
 use crate::clock::Clock;
 use crate::storage::{OUTAGE, Storage};
+use crate::trace::Telling;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 use twinspan_session::{Commit, Committer};
-use twinspan_types::{Part, SampleReason, SpanName, TraceKind};
+use twinspan_types::{Part, Rank, SampleReason, SpanName, TraceKind};
 
 /// Longest wait for a checkpoint's other parts once a rank's own are stored.
 pub const COMMIT_TIMEOUT: Duration = Duration::from_secs(300);
@@ -52,6 +53,7 @@ impl Upload {
         commit: Commit,
         storage: Arc<Storage>,
         committer: Committer,
+        (telling, rank): (Telling, Rank),
     ) -> Self {
         Self(std::thread::spawn(move || {
             let mut clock = Clock::new(None);
@@ -61,7 +63,9 @@ impl Upload {
             let committed = committer.commit(&commit, &parts, COMMIT_TIMEOUT);
             let kind = TraceKind::Checkpoint(commit.name.step);
             let reason = Some(SampleReason::Checkpoint);
-            committer.trace(clock.lap(kind, commit.generation, reason));
+            let trace = clock.lap(kind, commit.generation, reason);
+            telling.tell(rank, &trace);
+            committer.trace(trace);
             Ok(committed?)
         }))
     }

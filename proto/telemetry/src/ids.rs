@@ -38,6 +38,15 @@ impl TraceId {
         Self(derived("step", run, &[step.0]))
     }
 
+    /// A trace that nobody else has.
+    #[must_use]
+    pub fn random() -> Self {
+        let halves = [SpanId::random().0, SpanId::random().0];
+        let mut id = [0; 16];
+        id.copy_from_slice(halves.as_flattened());
+        Self(id)
+    }
+
     /// The trace of the way into a generation.
     #[must_use]
     pub fn of_generation(run: &str, generation: Generation) -> Self {

@@ -6,15 +6,19 @@ mod exporter;
 mod ids;
 mod log;
 pub mod metrics;
+mod process;
+mod rank;
 mod settings;
 mod span;
 
 pub use context::SpanContext;
 pub use exporter::{Attributes, Exporter};
 pub use ids::{SpanId, TraceId};
-pub use log::{init, log_within};
+pub use log::init;
 pub use opentelemetry::Value;
 pub use opentelemetry::trace::SpanKind;
+pub use process::{current, export, exporter, install, set_current};
+pub use rank::{integer, rank_attributes, rank_context, rank_spans};
 pub use settings::{Lookup, TelemetryError};
 pub use span::{Span, since_1970};
 

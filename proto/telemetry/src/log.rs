@@ -2,11 +2,10 @@
 
 mod json;
 
-use crate::{Lookup, SpanContext};
+use crate::Lookup;
 use json::Json;
 use std::io::IsTerminal;
 use std::path::Path;
-use std::sync::{Mutex, PoisonError};
 use tracing_subscriber::EnvFilter;
 
 /// What is logged when nobody says otherwise.
@@ -17,18 +16,6 @@ const FORMAT: &str = "TWINSPAN_LOG_FORMAT";
 
 /// Files that container runtimes leave.
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
-
-/// What this process does at the moment: a rank is in one step at a time.
-static CURRENT: Mutex<Option<SpanContext>> = Mutex::new(None);
-
-/// Log lines belong to this span from now on: JSON lines carry its ids.
-pub fn log_within(context: Option<SpanContext>) {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner) = context;
-}
-
-fn current() -> Option<SpanContext> {
-    *CURRENT.lock().unwrap_or_else(PoisonError::into_inner)
-}
 
 /// Sends log lines to standard error. `filter` has the syntax of `RUST_LOG`; a filter that cannot be
 /// read is named and the default used. `TWINSPAN_LOG_FORMAT` is `text` or `json`; where it says

@@ -1,6 +1,7 @@
 //! One RPC, tried until it is answered, refused, or its time is over.
 
 use crate::SessionError;
+use crate::trace::traced;
 use std::future::Future;
 use std::time::Duration;
 use tokio::time::{Instant, sleep, timeout};
@@ -27,7 +28,7 @@ where
     let mut pause = FIRST_PAUSE;
     let mut told = false;
     loop {
-        let last = match timeout(ATTEMPT, attempt()).await {
+        let last = match timeout(ATTEMPT, traced(name, attempt())).await {
             Ok(Ok(response)) => return Ok(response.into_inner()),
             Ok(Err(status)) if !is_transient(&status) => return Err(refused(name, &status)),
             // A seat may become free: of a worker that is lost, whoever replaces it may come first.

@@ -2,11 +2,11 @@
 
 use crate::SessionError;
 use crate::calls::call;
+use crate::trace::client;
 use std::time::Duration;
 use tokio::runtime::Builder;
 use tonic::transport::{Channel, Endpoint};
 use twinspan_proto::v1;
-use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::RunConfig;
 
 /// Longest time of one attempt to connect.
@@ -41,7 +41,7 @@ pub(crate) fn channel(url: &str) -> Result<Channel, SessionError> {
 pub async fn run_at(url: &str, patience: Duration) -> Result<RunConfig, SessionError> {
     let channel = channel(url)?;
     let asked = call(url, "GetRun", patience, || {
-        let mut client = CoordinatorClient::new(channel.clone());
+        let mut client = client(channel.clone());
         async move { client.get_run(v1::GetRunRequest {}).await }
     });
     parse(&asked.await?.config)

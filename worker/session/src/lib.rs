@@ -12,6 +12,7 @@ mod parts;
 mod reporter;
 mod session;
 mod shared;
+mod trace;
 mod vote;
 mod waits;
 

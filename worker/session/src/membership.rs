@@ -6,6 +6,7 @@ use crate::calls::call;
 use crate::connect::parse;
 use crate::reporter;
 use crate::shared::{Ended, Shared};
+use crate::trace::{Client, client};
 use std::future::Future;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -13,13 +14,10 @@ use tokio::sync::Mutex as AsyncMutex;
 use tonic::transport::Channel;
 use tonic::{Response, Status};
 use twinspan_proto::v1;
-use twinspan_proto::v1::coordinator_client::CoordinatorClient;
 use twinspan_types::{Generation, Nonce, RunConfig, Step, WorkerId};
 
 /// Longest attempt to say that this worker goes, when it was told to: others will notice.
 const FAREWELL: Duration = Duration::from_secs(3);
-
-pub(crate) type Client = CoordinatorClient<Channel>;
 
 /// How to reach the coordinator, and who asks.
 #[derive(Debug, Clone)]
@@ -308,7 +306,7 @@ impl Membership {
     }
 
     pub(crate) fn client(&self) -> Client {
-        Client::new(self.channel.clone())
+        client(self.channel.clone())
     }
 
     pub(crate) fn fence(&self, identity: &Identity) -> v1::Fence {

@@ -63,7 +63,7 @@ where
         let mut fields = Fields(line);
         event.record(&mut fields);
         let Fields(mut line) = fields;
-        if let Some(context) = super::current() {
+        if let Some(context) = crate::process::current() {
             line.insert("trace_id".to_owned(), json!(context.trace.to_string()));
             line.insert("span_id".to_owned(), json!(context.span.to_string()));
         }
@@ -101,11 +101,11 @@ mod tests {
             .with_writer(move || writer.clone())
             .finish();
         let header = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
-        super::super::log_within(SpanContext::from_traceparent(header));
+        crate::process::set_current(SpanContext::from_traceparent(header));
         tracing::subscriber::with_default(subscriber, || {
             tracing::warn!(step = 7, host = "a\"b", "slow: {}", 2);
         });
-        super::super::log_within(None);
+        crate::process::set_current(None);
         let text = String::from_utf8(lines.0.lock().unwrap().clone()).unwrap();
         assert_eq!(text.lines().count(), 1);
         let line: Value = serde_json::from_str(&text).unwrap();
