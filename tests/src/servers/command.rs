@@ -52,7 +52,7 @@ pub(super) fn run(command: &mut Command, limit: Duration) -> io::Result<Finished
         let _ = rustix::process::kill_process_group(group, rustix::process::Signal::KILL);
         child.wait()?;
     }
-    let mut text = |file: &mut std::fs::File| {
+    let text = |file: &mut std::fs::File| {
         file.rewind()?;
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes)?;
