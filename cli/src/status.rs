@@ -118,6 +118,15 @@ fn describe(status: &v1::GetStatusResponse) -> String {
     if let Some(newest) = &status.evaluation {
         text.push_str(&format!("\n{}", evaluation(newest)));
     }
+    if let Some(straggler) = &status.straggler {
+        text.push_str(&format!(
+            "\nrank {} on {} holds the others up: {} takes it {:.3} s a step longer than their median",
+            straggler.rank,
+            straggler.host,
+            name_of(straggler.phase().as_str_name(), "SPAN_NAME_"),
+            straggler.excess_seconds
+        ));
+    }
     let mut table = Table::new();
     table.load_preset(presets::UTF8_BORDERS_ONLY);
     table.set_header([
@@ -128,6 +137,7 @@ fn describe(status: &v1::GetStatusResponse) -> String {
         "step",
         "phase",
         "last heartbeat",
+        "memory",
     ]);
     for rank in &status.ranks {
         table.add_row([
@@ -136,15 +146,22 @@ fn describe(status: &v1::GetStatusResponse) -> String {
             rank.host.clone(),
             rank.pid.to_string(),
             rank.step.to_string(),
-            rank.phase()
-                .as_str_name()
-                .trim_start_matches("PHASE_")
-                .to_lowercase()
-                .replace('_', " "),
+            name_of(rank.phase().as_str_name(), "PHASE_").replace('_', " "),
             format!("{:.1} s ago", rank.heartbeat_age_seconds),
+            memory(rank),
         ]);
     }
     format!("{text}\n{table}")
+}
+
+/// A name of the contract in lower case.
+fn name_of(name: &str, prefix: &str) -> String {
+    name.trim_start_matches(prefix).to_lowercase()
+}
+
+fn memory(rank: &v1::RankStatus) -> String {
+    let bytes = rank.vitals.map_or(0, |vitals| vitals.memory_bytes);
+    format!("{:.0} MiB", bytes as f64 / f64::from(1 << 20))
 }
 
 fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {
@@ -152,8 +169,11 @@ fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {
         json!({
             "rank": rank.rank, "worker": rank.worker, "host": rank.host, "pid": rank.pid,
             "address": rank.address, "step": rank.step,
-            "phase": rank.phase().as_str_name().trim_start_matches("PHASE_").to_lowercase(),
+            "phase": name_of(rank.phase().as_str_name(), "PHASE_"),
             "heartbeat_age_seconds": rank.heartbeat_age_seconds,
+            "lease_age_seconds": rank.lease_age_seconds, "device": rank.device,
+            "memory_bytes": rank.vitals.map(|vitals| vitals.memory_bytes),
+            "draining": rank.draining,
         })
     });
     let metrics = status.metrics.map(|metrics| {
@@ -170,8 +190,16 @@ fn to_json(status: &v1::GetStatusResponse) -> serde_json::Value {
         figures.insert("step".to_owned(), json!(evaluation.step));
         figures
     });
+    let straggler = status.straggler.as_ref().map(|straggler| {
+        json!({
+            "rank": straggler.rank, "worker": straggler.worker, "host": straggler.host,
+            "phase": name_of(straggler.phase().as_str_name(), "SPAN_NAME_"),
+            "excess_seconds": straggler.excess_seconds,
+            "from_step": straggler.from_step, "through_step": straggler.through_step,
+        })
+    });
     json!({
-        "evaluation": evaluation,
+        "evaluation": evaluation, "straggler": straggler,
         "run": status.run, "state": state_name(status), "message": status.message,
         "term": status.term, "generation": status.generation, "step": status.step,
         "total_steps": status.total_steps, "skipped": status.skipped,

@@ -2,7 +2,7 @@
 //! written to the scribe.
 
 use crate::scribe::{Scribe, WAITING};
-use crate::trace_file::TraceFile;
+use crate::telling::Telling;
 use crate::{CoordinatorError, Outcome};
 use std::collections::BTreeMap;
 use tokio::sync::{mpsc, oneshot};
@@ -26,7 +26,7 @@ pub enum Ask {
 pub struct Driver {
     core: Core,
     scribe: Scribe,
-    trace: TraceFile,
+    telling: Telling,
     queue: mpsc::Receiver<Ask>,
     waiting: BTreeMap<Token, oneshot::Sender<Answer>>,
     tokens: u64,
@@ -34,11 +34,11 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(core: Core, scribe: Scribe, trace: TraceFile, queue: mpsc::Receiver<Ask>) -> Self {
+    pub fn new(core: Core, scribe: Scribe, telling: Telling, queue: mpsc::Receiver<Ask>) -> Self {
         Self {
             core,
             scribe,
-            trace,
+            telling,
             queue,
             waiting: BTreeMap::new(),
             tokens: 0,
@@ -51,7 +51,7 @@ impl Driver {
         let Self {
             mut core,
             scribe,
-            trace,
+            mut telling,
             mut queue,
             mut waiting,
             mut tokens,
@@ -87,7 +87,9 @@ impl Driver {
                 () = timer => Event::Tick,
             };
             let mut outcome = None;
+            telling.hears(&event);
             for action in core.handle(origin.elapsed(), event) {
+                telling.sees(&action);
                 match action {
                     Action::Reply(token, answer) => {
                         if let Some(waiting) = waiting.remove(&token) {
@@ -95,7 +97,7 @@ impl Driver {
                             let _ = waiting.send(answer);
                         }
                     }
-                    Action::Trace(rank, traces) => trace.take(rank, &traces),
+                    Action::Trace(..) => {}
                     Action::Tell(text) => tracing::info!("{text}"),
                     Action::Finish(finished) => outcome = Some(finished),
                     action => {
@@ -107,6 +109,7 @@ impl Driver {
             }
             if let Some(outcome) = outcome {
                 drop(actions);
+                telling.close().await;
                 return match writer.join_next().await {
                     Some(Ok(Ok(()))) => Ok(outcome),
                     ended => ended_early(ended),

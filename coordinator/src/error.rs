@@ -51,6 +51,9 @@ pub enum CoordinatorError {
         /// The record.
         path: String,
     },
+    /// What is to be told to a collector cannot be.
+    #[error(transparent)]
+    Telemetry(#[from] twinspan_telemetry::TelemetryError),
     /// The driver's task is gone.
     #[error("the coordinator's driver ended without an outcome")]
     DriverGone,
@@ -61,7 +64,7 @@ impl CoordinatorError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::AnotherRun { .. } | Self::NoRun { .. } => true,
+            Self::AnotherRun { .. } | Self::NoRun { .. } | Self::Telemetry(_) => true,
             Self::Store(error) => error.is_bad_input(),
             _ => false,
         }

@@ -6,13 +6,16 @@ mod driver;
 mod error;
 mod log;
 mod record;
+mod roots;
 mod run_dir;
 mod scribe;
 mod segments;
 mod service;
 mod takeover;
+mod telling;
 mod tensorboard;
 mod trace_file;
+mod traced;
 
 pub use checkpoints::{
     CheckedCheckpoint, CheckpointFault, KeptCheckpoint, Soundness, check_checkpoints,
@@ -28,6 +31,7 @@ use driver::Driver;
 use futures::Stream;
 use run_dir::RunDir;
 use std::time::Duration;
+use telling::Telling;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::sync::{mpsc, oneshot};
@@ -135,11 +139,15 @@ where
         incoming,
         probe,
     } = place;
+    // Before anything is written: it may be asked for what makes no sense.
+    let trace = trace_file::TraceFile::default();
+    let mut telling = Telling::open(&config.url(), trace.clone())?;
     let (run, recovered) = RunDir::open(files, &config, &index, &address, &*probe).await?;
     let recovered = match recovered {
         run_dir::Found::Ended(outcome) => return Ok(Started::Over(outcome)),
         run_dir::Found::Open(recovered) => recovered,
     };
+    telling.go_on_with(recovered.at_work.as_ref());
     let core_config = CoreConfig::new(&config, index.samples());
     let core = Core::new(core_config, recovered, entropy, Duration::ZERO);
     let config_json = serde_json::json!(config).to_string();
@@ -161,15 +169,15 @@ where
             .http2_keepalive_interval(Some(KEEPALIVE))
             .http2_keepalive_timeout(Some(KEEPALIVE))
             .concurrency_limit_per_connection(64)
+            .layer(traced::TraceCalls)
             .add_service(server)
             .serve_with_incoming_shutdown(incoming, close);
         if let Err(error) = serving.await {
             tracing::error!(%error, "the coordinator's service ended");
         }
     });
-    let trace = trace_file::TraceFile::default();
-    let scribe = scribe::Scribe::new(run, &config, trace.clone());
-    let driver = Driver::new(core, scribe, trace, queue);
+    let scribe = scribe::Scribe::new(run, &config, trace);
+    let driver = Driver::new(core, scribe, telling, queue);
     tasks.spawn(async move {
         // Nobody waits for an outcome that is not taken.
         let _ = told.send(driver.run().await);

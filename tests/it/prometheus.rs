@@ -29,7 +29,8 @@ fn serve(metrics: &'static str) -> io::Result<SocketAddr> {
 #[test]
 fn prometheus_scrapes_answers_and_alerts() {
     let run = TempRun::new().expect("a directory");
-    let rules = r#"groups: [{name: test, rules: [{alert: High, expr: 'twinspan_step{run="a"} > 5'}]}]"#;
+    let rules =
+        r#"groups: [{name: test, rules: [{alert: High, expr: 'twinspan_step{run="a"} > 5'}]}]"#;
     let rules = run.write("rules.yml", rules).expect("a file");
     let metrics = "twinspan_step{run=\"a\"} 12\ntwinspan_loss{run=\"a\"} NaN\n";
     let target = serve(metrics).expect("a listener");
@@ -52,6 +53,8 @@ fn prometheus_scrapes_answers_and_alerts() {
     assert_eq!(prometheus.query("nobody_says_this").expect("an answer"), []);
     prometheus.query("1 +").expect_err("no expression");
     prometheus
-        .wait_for(r#"ALERTS{alertname="High"}"#, LIMIT, |found| !found.is_empty())
+        .wait_for(r#"ALERTS{alertname="High"}"#, LIMIT, |found| {
+            !found.is_empty()
+        })
         .expect("it fires");
 }

@@ -25,5 +25,6 @@ mod skips;
 mod sources;
 mod support;
 mod survive;
+mod traces;
 mod weights;
 mod workers_of_a_machine;

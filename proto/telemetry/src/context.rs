@@ -3,7 +3,8 @@
 use crate::{SpanId, TraceId};
 use tonic::metadata::MetadataMap;
 
-const TRACEPARENT: &str = "traceparent";
+/// The header.
+pub const TRACEPARENT: &str = "traceparent";
 
 /// Where in a trace something belongs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -49,12 +50,6 @@ impl SpanContext {
             metadata.insert(TRACEPARENT, value);
         }
     }
-
-    /// Reads it from a request's metadata.
-    #[must_use]
-    pub fn extract(metadata: &MetadataMap) -> Option<Self> {
-        Self::from_traceparent(metadata.get(TRACEPARENT)?.to_str().ok()?)
-    }
 }
 
 /// So many bytes in lower-case hexadecimal, and nothing else.
@@ -82,10 +77,10 @@ mod tests {
         let context = SpanContext::from_traceparent(HEADER).unwrap();
         assert!(context.sampled);
         let mut metadata = MetadataMap::new();
-        assert_eq!(SpanContext::extract(&metadata), None);
         context.inject(&mut metadata);
-        assert_eq!(metadata.get("traceparent").unwrap(), HEADER);
-        assert_eq!(SpanContext::extract(&metadata), Some(context));
+        let header = metadata.get(TRACEPARENT).unwrap().to_str().unwrap();
+        assert_eq!(header, HEADER);
+        assert_eq!(SpanContext::from_traceparent(header), Some(context));
     }
 
     #[test]

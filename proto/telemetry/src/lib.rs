@@ -11,7 +11,7 @@ mod rank;
 mod settings;
 mod span;
 
-pub use context::SpanContext;
+pub use context::{SpanContext, TRACEPARENT};
 pub use exporter::{Attributes, Exporter};
 pub use ids::{SpanId, TraceId};
 pub use log::init;

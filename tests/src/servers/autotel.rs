@@ -99,10 +99,7 @@ impl Autotel {
             log: directory.join("autotel.log"),
             running: None,
         };
-        let mut autotel = Self {
-            process: process,
-            ports,
-        };
+        let mut autotel = Self { process, ports };
         let addresses = [autotel.local(0), autotel.local(1)];
         autotel.process.start(|| {
             let healthy = http::status(addresses[0], "GET", "/healthz", b"");
