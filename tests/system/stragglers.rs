@@ -25,7 +25,7 @@ fn status(workspace: &Workspace, url: &str) -> Value {
 fn a_rank_that_decodes_slowly_is_named_with_decode_within_ten_steps() {
     let workspace = Workspace::new(100_000, |run| run.replace("workers: 2", "workers: 3"));
     let (mut front, url) = coordinator(&workspace);
-    let mut workers = vec![
+    let mut workers = [
         worker(&workspace, &url, &[]),
         worker(&workspace, &url, &[]),
         // Four to eight samples a step take it 0.2 to 0.4 s longer.
