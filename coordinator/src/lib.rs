@@ -24,7 +24,9 @@ pub use checkpoints::{
 pub use error::CoordinatorError;
 pub use record::{Trained, given_up, read_run, trained};
 pub use run_dir::latest_checkpoint;
+pub use segments::CURVES;
 pub use takeover::{Presence, Probe};
+pub use trace_file::TRACE;
 pub use twinspan_coordinator_core::Outcome;
 
 use driver::Driver;

@@ -4,7 +4,7 @@
 use crate::CoordinatorError;
 use crate::run_dir::RunDir;
 use crate::segments::Segments;
-use crate::trace_file::TraceFile;
+use crate::trace_file::{TRACE, TraceFile};
 use std::time::Duration;
 use tokio::sync::mpsc;
 use tokio::time::{MissedTickBehavior, interval};
@@ -85,7 +85,7 @@ impl Scribe {
         let Some(text) = self.trace.render_if_changed() else {
             return;
         };
-        if let Err(error) = self.run.files.write(TraceFile::NAME, text.into()).await {
+        if let Err(error) = self.run.files.write(TRACE, text.into()).await {
             tracing::debug!(%error, "the trace file was not written");
         }
     }

@@ -6,6 +6,9 @@ use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, PoisonError};
 use twinspan_types::{Rank, RankSpan, RankTrace, SpanName, TraceKind};
 
+/// Where a run keeps its sampled steps.
+pub const TRACE: &str = "trace.json";
+
 /// Spans that are kept at most, about 130 bytes each; the oldest go first.
 const MOST_SPANS: usize = 40_000;
 
@@ -29,8 +32,6 @@ struct Kept {
 }
 
 impl TraceFile {
-    pub const NAME: &str = "trace.json";
-
     /// Keeps what is to be shown in full.
     pub fn take(&self, rank: Rank, traces: &[RankTrace]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);

@@ -23,6 +23,10 @@ pub struct Summary<'r> {
     training_seconds: Option<f64>,
     wall_seconds: f64,
     skipped: u64,
+    /// A picture of the run's curves.
+    curves: Option<String>,
+    /// Its sampled steps, for Perfetto.
+    trace: String,
     chaos: Option<Deeds>,
     /// The last step's, as `metrics.jsonl` has it.
     evaluation: Option<Value>,
@@ -60,6 +64,10 @@ impl<'r> Summary<'r> {
             training_seconds: seconds,
             wall_seconds: wall.as_secs_f64(),
             skipped: trained.skipped,
+            // One point is no curve.
+            curves: (trained.step.0 > 1)
+                .then(|| format!("{}/{}", config.url(), twinspan_coordinator::CURVES)),
+            trace: format!("{}/{}", config.url(), twinspan_coordinator::TRACE),
             chaos,
             evaluation: evaluation.map(|Evaluation { step, metrics }| {
                 let mut figures = json!(metrics);
@@ -122,6 +130,7 @@ impl<'r> Summary<'r> {
             (self.skipped > 0).then(|| self.skipped.to_string()),
         );
         row("checkpoint", self.checkpoint.clone());
+        row("curves", self.curves.clone());
         row(
             "chaos",
             self.chaos
