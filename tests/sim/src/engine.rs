@@ -406,6 +406,7 @@ fn vote(world: &World, rank: Rank, state: &State, directive: Directive) -> Vote 
         skips: Vec::new(),
         state_hash: Some(state.value),
         evaluation: Vec::new(),
+        slow: false,
     }
 }
 
