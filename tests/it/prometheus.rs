@@ -1,30 +1,11 @@
 //! Prometheus asks a listener for its metrics and answers what they were.
 
-use std::io::{self, Read, Write};
-use std::net::{SocketAddr, TcpListener};
+use crate::listener;
 use std::time::Duration;
 use twinspan_testkit::harness::TempRun;
 use twinspan_testkit::servers::{Prometheus, or_skip};
 
 const LIMIT: Duration = Duration::from_secs(30);
-
-/// Answers every connection with these metrics for as long as the test's process lives.
-fn serve(metrics: &'static str) -> io::Result<SocketAddr> {
-    let listener = TcpListener::bind("127.0.0.1:0")?;
-    let address = listener.local_addr()?;
-    std::thread::spawn(move || {
-        for mut stream in listener.incoming().flatten() {
-            let _ = stream.read(&mut [0; 4096]);
-            let _ = write!(
-                stream,
-                "HTTP/1.1 200 OK\r\nContent-Type: text/plain; version=0.0.4\r\n\
-                 Content-Length: {}\r\nConnection: close\r\n\r\n{metrics}",
-                metrics.len()
-            );
-        }
-    });
-    Ok(address)
-}
 
 #[test]
 fn prometheus_scrapes_answers_and_alerts() {
@@ -33,7 +14,7 @@ fn prometheus_scrapes_answers_and_alerts() {
         r#"groups: [{name: test, rules: [{alert: High, expr: 'twinspan_step{run="a"} > 5'}]}]"#;
     let rules = run.write("rules.yml", rules).expect("a file");
     let metrics = "twinspan_step{run=\"a\"} 12\ntwinspan_loss{run=\"a\"} NaN\n";
-    let target = serve(metrics).expect("a listener");
+    let target = listener::serve(metrics.to_owned()).expect("a listener");
     let Some(prometheus) = or_skip(Prometheus::start(run.path(), target, Some(&rules))) else {
         return;
     };

@@ -22,7 +22,6 @@ impl Finished {
     ///
     /// # Panics
     /// When it failed, with all that it printed.
-    #[must_use]
     pub fn expect_success(self) -> String {
         assert!(
             self.status.success(),
