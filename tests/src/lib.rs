@@ -3,8 +3,7 @@
 //! ([`harness`]), real object stores ([`servers`]), a network that fails on
 //! plan ([`proxy`]), machines whose links go down ([`netns`]), a Python with
 //! open_clip ([`python`]), what dashboards and alerts ask for ([`expressions`])
-//! and a small generator of repeatable values
-//! ([`random`]).
+//! and a small generator of repeatable values ([`random`]).
 //!
 //! Nothing here depends on the crates under test, so an agreement between the
 //! two is evidence.

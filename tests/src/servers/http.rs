@@ -17,7 +17,8 @@ pub(super) fn status(
     target: &str,
     body: &[u8],
 ) -> io::Result<u16> {
-    let stream = send(address, LIMIT, method, target, body)?;
+    let head = format!("{method} {target} HTTP/1.1\r\n");
+    let stream = send(address, LIMIT, &head, body)?;
     read_status(&mut BufReader::new(stream))
 }
 
@@ -29,7 +30,9 @@ pub(super) fn ask(
     target: &str,
     body: &[u8],
 ) -> io::Result<(u16, Vec<u8>)> {
-    let stream = send(address, ANSWER_LIMIT, method, target, body)?;
+    // Of the older version, in which an answer's body is never cut into chunks.
+    let head = format!("{method} {target} HTTP/1.0\r\nContent-Type: application/json\r\n");
+    let stream = send(address, ANSWER_LIMIT, &head, body)?;
     let mut reader = BufReader::new(stream);
     let status = read_status(&mut reader)?;
     let mut line = String::new();
@@ -41,20 +44,13 @@ pub(super) fn ask(
     Ok((status, answer))
 }
 
-fn send(
-    address: SocketAddr,
-    limit: Duration,
-    method: &str,
-    target: &str,
-    body: &[u8],
-) -> io::Result<TcpStream> {
+/// Sends a request that begins with `head`.
+fn send(address: SocketAddr, limit: Duration, head: &str, body: &[u8]) -> io::Result<TcpStream> {
     let mut stream = TcpStream::connect_timeout(&address, LIMIT)?;
     stream.set_read_timeout(Some(limit))?;
     stream.set_write_timeout(Some(limit))?;
-    // Of the older version, in which an answer's body is never cut into chunks.
     let head = format!(
-        "{method} {target} HTTP/1.0\r\nHost: {address}\r\nContent-Length: {}\r\n\
-         Content-Type: application/json\r\nConnection: close\r\n\r\n",
+        "{head}Host: {address}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
         body.len()
     );
     stream.write_all(head.as_bytes())?;
