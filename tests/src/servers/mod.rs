@@ -20,8 +20,9 @@ mod prometheus;
 mod promtool;
 mod seaweed;
 mod start_error;
+mod traces;
 
-pub use autotel::{Autotel, Span, Status, Trace};
+pub use autotel::Autotel;
 pub use azurite::Azurite;
 pub use command::Finished;
 pub use gcs::{GcsCounts, GcsStub};
@@ -30,3 +31,4 @@ pub use prometheus::{Prometheus, Sample};
 pub use promtool::promtool;
 pub use seaweed::Seaweed;
 pub use start_error::{StartError, or_skip};
+pub use traces::{Span, Status, Trace};
