@@ -15,7 +15,7 @@ pub use robustness::RobustnessArgs;
 use clap::{Args, Parser, Subcommand};
 use std::path::PathBuf;
 use std::time::Duration;
-use twinspan_types::config::DeviceChoice;
+use twinspan_types::config::{DeviceChoice, PageAddress};
 
 /// Trains CLIP models on one machine or many.
 #[derive(Parser)]
@@ -94,6 +94,9 @@ pub struct TrainArgs {
     /// seed, which the run must outlive
     #[arg(long, value_name = "SEED")]
     pub chaos: Option<u64>,
+    /// host:port of the status page, or off, instead of the run file's telemetry.http
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<PageAddress>,
     /// Leave out all evaluation
     #[arg(long)]
     pub no_eval: bool,
@@ -123,6 +126,9 @@ pub struct CoordinatorArgs {
     /// Workers to wait for, instead of the run file's cluster.workers
     #[arg(long, value_name = "N")]
     pub workers: Option<u32>,
+    /// host:port of the status page, or off, instead of the run file's telemetry.http
+    #[arg(long, value_name = "ADDRESS")]
+    pub http: Option<PageAddress>,
     /// Leave out all evaluation
     #[arg(long)]
     pub no_eval: bool,

@@ -10,6 +10,7 @@ use std::net::SocketAddr;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
 use twinspan_coordinator::{CoordinatorError, CoordinatorHandle, Outcome, Place, Started};
+use twinspan_types::config::PageAddress;
 
 /// Runs a coordinator until its run is over.
 pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
@@ -21,13 +22,16 @@ pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
     if let Some(listen) = &args.listen {
         config.cluster.listen.clone_from(listen);
     }
+    if let Some(http) = &args.http {
+        config.telemetry.http.clone_from(http);
+    }
     let checked = validate::check(config)?;
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .worker_threads(1)
         .enable_all()
         .build()
         .map_err(failed)?;
-    let outcome = runtime.block_on(serve(checked, args.advertise.clone()))?;
+    let outcome = runtime.block_on(serve(checked, args))?;
     let report = report(outcome);
     say(&report);
     match report {
@@ -38,7 +42,7 @@ pub fn run(args: &CoordinatorArgs) -> Result<(), Failure> {
 
 async fn serve(
     Checked { config, index }: Checked,
-    advertise: Option<String>,
+    args: &CoordinatorArgs,
 ) -> Result<Outcome, Failure> {
     let listen = config.cluster.listen.clone();
     let listener = TcpListener::bind(&listen)
@@ -49,23 +53,51 @@ async fn serve(
             )
         })
         .map_err(bad_input)?;
-    let address = reachable(listener.local_addr().map_err(failed)?, advertise);
+    let address = reachable(
+        listener.local_addr().map_err(failed)?,
+        args.advertise.clone(),
+    );
     let advertised = Some(address.clone());
     let place = Place::of(&config, listener, advertised).map_err(bad_input)?;
+    let (page, page_url) = page(&config.telemetry.http).await?.unzip();
+    let place = Place { page, ..place };
     let started = twinspan_coordinator::start(config, index, place, worker::random_bytes()).await;
     // Nothing could be written: the output or who owns it is at fault.
     let coordinator = match started.map_err(bad_input)? {
         Started::Over(outcome) => return Ok(outcome),
         Started::Running(coordinator) => coordinator,
     };
+    // Who started it tells of it.
+    if let Some(page) = page_url.as_ref().filter(|_| !args.parent_pipe) {
+        tracing::info!("status page at {page}");
+    }
     say(&Report::Listening {
         url: format!("http://{address}"),
+        page: page_url,
     });
     let handle = coordinator.handle();
     let stopping = tokio::spawn(stop_on_signal(handle));
     let outcome = coordinator.wait().await.map_err(failure);
     stopping.abort();
     outcome
+}
+
+/// A listener for the status page, and its URL; none where no page is wanted.
+async fn page(address: &PageAddress) -> Result<Option<(TcpListener, String)>, Failure> {
+    let PageAddress::At(address) = address else {
+        return Ok(None);
+    };
+    let listener = TcpListener::bind(address)
+        .await
+        .with_context(|| {
+            format!(
+                "cannot serve the status page on {address}; choose another telemetry.http (or \
+                 --http), port 0 for a free one, or off"
+            )
+        })
+        .map_err(bad_input)?;
+    let own = reachable(listener.local_addr().map_err(failed)?, None);
+    Ok(Some((listener, format!("http://{own}"))))
 }
 
 /// `host:port` under which others reach this coordinator: one that listens on all addresses of its

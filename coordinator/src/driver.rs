@@ -1,6 +1,7 @@
 //! The task that owns the core: it feeds events in, answers requests, and gives what is to be
 //! written to the scribe.
 
+use crate::screen::{Screen, Show};
 use crate::scribe::{Scribe, WAITING};
 use crate::telling::Telling;
 use crate::{CoordinatorError, Outcome};
@@ -18,6 +19,8 @@ pub type Answer = Result<Response, ServiceError>;
 pub enum Ask {
     /// A request of the service, and where its answer goes.
     Request(Request, oneshot::Sender<Answer>),
+    /// What somebody who looks at the run asks for.
+    Show(Show),
     /// This process is to stop the run.
     Stop,
 }
@@ -27,6 +30,7 @@ pub struct Driver {
     core: Core,
     scribe: Scribe,
     telling: Telling,
+    screen: Screen,
     queue: mpsc::Receiver<Ask>,
     waiting: BTreeMap<Token, oneshot::Sender<Answer>>,
     tokens: u64,
@@ -34,11 +38,18 @@ pub struct Driver {
 }
 
 impl Driver {
-    pub fn new(core: Core, scribe: Scribe, telling: Telling, queue: mpsc::Receiver<Ask>) -> Self {
+    pub fn new(
+        core: Core,
+        scribe: Scribe,
+        telling: Telling,
+        screen: Screen,
+        queue: mpsc::Receiver<Ask>,
+    ) -> Self {
         Self {
             core,
             scribe,
             telling,
+            screen,
             queue,
             waiting: BTreeMap::new(),
             tokens: 0,
@@ -52,6 +63,7 @@ impl Driver {
             mut core,
             scribe,
             mut telling,
+            mut screen,
             mut queue,
             mut waiting,
             mut tokens,
@@ -63,6 +75,7 @@ impl Driver {
         writer.spawn(scribe.run(to_write, tell));
         loop {
             let deadline = core.next_deadline().map(|after| origin + after);
+            let deadline = deadline.into_iter().chain(screen.due()).min();
             let timer = async {
                 match deadline {
                     Some(deadline) => tokio::time::sleep_until(deadline).await,
@@ -74,6 +87,10 @@ impl Driver {
                 biased;
                 ask = queue.recv() => match ask {
                     Some(Ask::Stop) => Event::StopRequested,
+                    Some(Ask::Show(show)) => {
+                        screen.show(&core, show);
+                        continue;
+                    }
                     Some(Ask::Request(request, answer)) => {
                         let token = Token(tokens);
                         tokens += 1;
@@ -88,8 +105,10 @@ impl Driver {
             };
             let mut outcome = None;
             telling.hears(&event);
+            screen.hears(&core, &event);
             for action in core.handle(origin.elapsed(), event) {
                 telling.sees(&action);
+                screen.sees(&action);
                 match action {
                     Action::Reply(token, answer) => {
                         if let Some(waiting) = waiting.remove(&token) {
@@ -98,7 +117,7 @@ impl Driver {
                         }
                     }
                     Action::Trace(..) => {}
-                    Action::Tell(text) => tracing::info!("{text}"),
+                    Action::Tell(_, text) => tracing::info!("{text}"),
                     Action::Finish(finished) => outcome = Some(finished),
                     action => {
                         if actions.send(action).await.is_err() {
@@ -107,7 +126,9 @@ impl Driver {
                     }
                 }
             }
+            screen.refresh_if_due(&core);
             if let Some(outcome) = outcome {
+                screen.close(&core).await;
                 drop(actions);
                 telling.close().await;
                 return match writer.join_next().await {

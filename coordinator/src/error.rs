@@ -54,6 +54,9 @@ pub enum CoordinatorError {
     /// What is to be told to a collector cannot be.
     #[error(transparent)]
     Telemetry(#[from] twinspan_telemetry::TelemetryError),
+    /// The dataset does not fit the run.
+    #[error(transparent)]
+    Index(#[from] twinspan_types::IndexError),
     /// The driver's task is gone.
     #[error("the coordinator's driver ended without an outcome")]
     DriverGone,
@@ -64,7 +67,9 @@ impl CoordinatorError {
     #[must_use]
     pub fn is_bad_input(&self) -> bool {
         match self {
-            Self::AnotherRun { .. } | Self::NoRun { .. } | Self::Telemetry(_) => true,
+            Self::AnotherRun { .. } | Self::NoRun { .. } | Self::Telemetry(_) | Self::Index(_) => {
+                true
+            }
             Self::Store(error) => error.is_bad_input(),
             _ => false,
         }

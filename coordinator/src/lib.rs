@@ -4,10 +4,12 @@ mod checkpoints;
 mod curves;
 mod driver;
 mod error;
+mod http;
 mod log;
 mod record;
 mod roots;
 mod run_dir;
+mod screen;
 mod scribe;
 mod segments;
 mod service;
@@ -16,6 +18,7 @@ mod telling;
 mod tensorboard;
 mod trace_file;
 mod traced;
+mod view;
 
 pub use checkpoints::{
     CheckedCheckpoint, CheckpointFault, KeptCheckpoint, Soundness, check_checkpoints,
@@ -30,8 +33,9 @@ pub use trace_file::TRACE;
 pub use twinspan_coordinator_core::Outcome;
 
 use driver::Driver;
-use futures::Stream;
+use futures::{FutureExt, Stream};
 use run_dir::RunDir;
+use screen::Screen;
 use std::time::Duration;
 use telling::Telling;
 use tokio::io::{AsyncRead, AsyncWrite};
@@ -46,6 +50,7 @@ use twinspan_data::{Directory, Stores};
 use twinspan_proto::MAX_MESSAGE_BYTES;
 use twinspan_proto::v1::coordinator_server::CoordinatorServer;
 use twinspan_types::{Index, RunConfig};
+use view::View;
 
 /// Requests that wait for the driver at most.
 const QUEUE: usize = 1024;
@@ -96,6 +101,8 @@ pub struct Place<I> {
     pub incoming: I,
     /// Asks whether the run's last coordinator lives.
     pub probe: Box<Probe>,
+    /// Where the status page is served, if anywhere.
+    pub page: Option<TcpListener>,
 }
 
 impl Place<TcpIncoming> {
@@ -116,6 +123,7 @@ impl Place<TcpIncoming> {
             // An answer goes out at once, though what came before it is not acknowledged yet.
             incoming: TcpIncoming::from(listener).with_nodelay(Some(true)),
             probe: takeover::over_tcp(),
+            page: None,
         })
     }
 }
@@ -140,17 +148,20 @@ where
         address,
         incoming,
         probe,
+        page,
     } = place;
     // Before anything is written: it may be asked for what makes no sense.
     let trace = trace_file::TraceFile::default();
     let mut telling = Telling::open(&config.url(), trace.clone())?;
-    let (run, recovered) = RunDir::open(files, &config, &index, &address, &*probe).await?;
-    let recovered = match recovered {
+    let export = telling::metric_export(&config.url())?;
+    let (run, found) = RunDir::open(files, &config, &index, &address, &*probe).await?;
+    let (recovered, past) = match found {
         run_dir::Found::Ended(outcome) => return Ok(Started::Over(outcome)),
-        run_dir::Found::Open(recovered) => recovered,
+        run_dir::Found::Open(found) => *found,
     };
     telling.go_on_with(recovered.at_work.as_ref());
     let core_config = CoreConfig::new(&config, index.samples());
+    let view = View::new(&config, index, past)?;
     let core = Core::new(core_config, recovered, entropy, Duration::ZERO);
     let config_json = serde_json::json!(config).to_string();
     let (asks, queue) = mpsc::channel(QUEUE);
@@ -161,10 +172,12 @@ where
         .max_decoding_message_size(MAX_MESSAGE_BYTES)
         .max_encoding_message_size(MAX_MESSAGE_BYTES);
     let (serving, closed) = oneshot::channel::<()>();
-    let close = async {
-        // Its sender says nothing: it goes.
-        let _ = closed.await;
-    };
+    // Its sender says nothing: it goes.
+    let closed = closed.map(drop).shared();
+    let close = closed.clone();
+    if let Some(page) = page {
+        tasks.spawn(http::serve(page, asks.clone(), closed));
+    }
     tasks.spawn(async move {
         let serving = Server::builder()
             .timeout(REQUEST_TIMEOUT)
@@ -179,7 +192,8 @@ where
         }
     });
     let scribe = scribe::Scribe::new(run, &config, trace);
-    let driver = Driver::new(core, scribe, telling, queue);
+    let screen = Screen::new(view, export);
+    let driver = Driver::new(core, scribe, telling, screen, queue);
     tasks.spawn(async move {
         // Nobody waits for an outcome that is not taken.
         let _ = told.send(driver.run().await);

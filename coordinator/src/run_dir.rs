@@ -1,7 +1,9 @@
 //! The run's directory: its files, its identity, and what it holds when a term opens.
 
 use crate::log::{Log, read_on, replay};
+use crate::segments::Metrics;
 use crate::takeover::{self, Probe};
+use crate::view::Past;
 use crate::{CoordinatorError, Outcome};
 use std::path::Path;
 use twinspan_coordinator_core::Recovered;
@@ -24,8 +26,8 @@ pub struct RunDir {
 pub enum Found {
     /// A run that reached its last step.
     Ended(Outcome),
-    /// A run to begin or to go on with.
-    Open(Recovered),
+    /// A run to begin or to go on with, and what is shown of its past.
+    Open(Box<(Recovered, Past)>),
 }
 
 impl RunDir {
@@ -85,14 +87,36 @@ impl RunDir {
         let evaluated = metrics.evaluations.iter().map(|one| one.step).max();
         recovered.evaluated = evaluated.unwrap_or_default();
         recovered.skips = crate::segments::skips(&files, &records, recovered.reported).await?;
+        let past = past(&files, &recovered, metrics).await?;
         let leftovers = leftovers(&files, &records).await?;
         let run = Self {
             files,
             log,
             leftovers,
         };
-        Ok((run, Found::Open(recovered)))
+        Ok((run, Found::Open(Box::new((recovered, past)))))
     }
+}
+
+/// What is shown of the run before this coordinator.
+async fn past(
+    files: &Directory,
+    recovered: &Recovered,
+    metrics: Metrics,
+) -> Result<Past, CoordinatorError> {
+    let mut manifests = Vec::new();
+    for (name, _) in &recovered.kept {
+        manifests.extend(manifest(files, *name).await?);
+    }
+    let past = Past {
+        evaluations: metrics.evaluations,
+        skips: recovered.skips.clone(),
+        quarantines: recovered.quarantines.clone(),
+        manifests,
+        world: recovered.at_work.clone(),
+        ..Past::default()
+    };
+    Ok(past.with_steps(&metrics.steps))
 }
 
 /// The newest checkpoint of the run at `url`, as a directory relative to it; none before the first.

@@ -125,7 +125,7 @@ impl Scribe {
                 let flushed = flushed.map_err(|error| error.to_string());
                 return Ok(Some(Event::Flushed(flushed)));
             }
-            Action::Reply(..) | Action::Trace(..) | Action::Tell(_) | Action::Finish(_) => {}
+            Action::Reply(..) | Action::Trace(..) | Action::Tell(..) | Action::Finish(_) => {}
         }
         Ok(None)
     }

@@ -3,15 +3,34 @@
 use crate::roots::Roots;
 use crate::trace_file::TraceFile;
 use std::time::Duration;
-use twinspan_coordinator_core::{Action, Event, LoggedWorld};
+use twinspan_coordinator_core::{Action, Event, LoggedWorld, Topic};
+use twinspan_telemetry::metrics::MetricExport;
 use twinspan_telemetry::{
-    Exporter, Span, SpanContext, SpanId, TelemetryError, TraceId, env, export, exporter, install,
-    set_current, since_1970,
+    Attributes, Exporter, Span, SpanContext, SpanId, TelemetryError, TraceId, env, export,
+    exporter, install, set_current, since_1970,
 };
 use twinspan_types::{Fact, Generation};
 
 /// Longest time for the last spans when the run is over.
 const LAST_WORDS: Duration = Duration::from_secs(2);
+
+const SERVICE: &str = "twinspan-coordinator";
+
+/// Who tells.
+fn attributes(run: &str) -> Attributes {
+    vec![
+        ("twinspan.run", run.to_owned()),
+        ("process.pid", std::process::id().to_string()),
+    ]
+}
+
+/// Where metrics are pushed, if anywhere, by the environment's variables.
+///
+/// # Errors
+/// The variables make no sense.
+pub fn metric_export(run: &str) -> Result<Option<MetricExport>, TelemetryError> {
+    MetricExport::from_env(SERVICE, &attributes(run), &env)
+}
 
 /// Tells of one run.
 pub struct Telling {
@@ -27,11 +46,7 @@ impl Telling {
     /// # Errors
     /// The variables make no sense.
     pub fn open(run: &str, file: TraceFile) -> Result<Self, TelemetryError> {
-        let base = vec![
-            ("twinspan.run", run.to_owned()),
-            ("process.pid", std::process::id().to_string()),
-        ];
-        install(Exporter::from_env("twinspan-coordinator", &base, &env)?);
+        install(Exporter::from_env(SERVICE, &attributes(run), &env)?);
         Ok(Self {
             run: run.to_owned(),
             roots: Roots::new(run.to_owned()),
@@ -66,6 +81,9 @@ impl Telling {
             Action::Trace(rank, traces) => {
                 self.file.take(*rank, traces);
                 tell(self.roots.take(traces));
+            }
+            Action::Tell(Topic::Lost | Topic::Rollback, why) => {
+                self.roots.lost(since_1970(), why);
             }
             _ => {}
         }

@@ -10,6 +10,9 @@ pub enum Report {
     Listening {
         /// `http://host:port`.
         url: String,
+        /// The status page's URL, where there is one.
+        #[serde(default)]
+        page: Option<String>,
     },
     /// The run reached its last step.
     Ended {
@@ -36,7 +39,7 @@ impl Report {
     /// The report in words, for the run at `url`.
     pub fn describe(&self, url: &str) -> String {
         match self {
-            Self::Listening { url } => format!("listening at {url}"),
+            Self::Listening { url, .. } => format!("listening at {url}"),
             Self::Ended { step, .. } => format!("ended at step {step}"),
             Self::Stopped {
                 step,

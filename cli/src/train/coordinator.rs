@@ -11,16 +11,19 @@ use tokio::time::{Instant, timeout_at};
 /// Longest wait for the coordinator to listen.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Starts another coordinator at the address of the last one, where the workers look for it. Gives
+/// Starts another coordinator at the addresses of the last one, where the workers look for it, and
+/// whoever has the page open. Gives
 /// what it says first: that it listens, or how a run ended that was over already.
 pub async fn replace(
     children: &Children,
     args: &TrainArgs,
     url: &str,
+    page: Option<&str>,
 ) -> Result<(Child, Report), Failure> {
     let address = url.trim_start_matches("http://");
+    let page = page.map(|page| page.trim_start_matches("http://"));
     let mut coordinator = children
-        .spawn(&start(args, Some(address)))
+        .spawn(&start(args, Some((address, page))))
         .map_err(failed)?;
     let report = first_report(&mut coordinator).await?;
     Ok((coordinator, report))
@@ -54,8 +57,8 @@ pub async fn first_report(coordinator: &mut Child) -> Result<Report, Failure> {
     }
 }
 
-/// How a coordinator is started, at an address or at the run file's.
-pub fn start(args: &TrainArgs, address: Option<&str>) -> Start {
+/// How a coordinator is started: at the run file's addresses, or at this one, with its page there.
+pub fn start(args: &TrainArgs, at: Option<(&str, Option<&str>)>) -> Start {
     let config = args.config.display().to_string();
     let mut arguments = vec!["coordinator".to_owned(), config, "--parent-pipe".to_owned()];
     if let Some(workers) = args.workers {
@@ -64,8 +67,13 @@ pub fn start(args: &TrainArgs, address: Option<&str>) -> Start {
     if args.no_eval {
         arguments.push("--no-eval".to_owned());
     }
-    if let Some(address) = address {
+    let mut http = args.http.as_ref().map(ToString::to_string);
+    if let Some((address, page)) = at {
         arguments.extend(["--listen".to_owned(), address.to_owned()]);
+        http = page.map(str::to_owned).or(http);
+    }
+    if let Some(http) = http {
+        arguments.extend(["--http".to_owned(), http]);
     }
     Start {
         name: COORDINATOR.to_owned(),

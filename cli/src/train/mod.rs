@@ -79,8 +79,8 @@ async fn supervise(
     let mut children = Children::default();
     let coordinator = children.spawn(&coordinator::start(args, None));
     let mut coordinator = coordinator.map_err(failed)?;
-    let url = match first_report(&mut coordinator).await? {
-        Report::Listening { url } => url,
+    let (url, page) = match first_report(&mut coordinator).await? {
+        Report::Listening { url, page } => (url, page),
         report => {
             let chaos = None;
             return Ok(End { report, chaos });
@@ -90,6 +90,9 @@ async fn supervise(
     crew.start(&mut children)?;
     let progress = Progress::new(config, args.json);
     progress.print(&format!("{}: coordinator at {}", config.run, crew.url));
+    if let Some(page) = &page {
+        progress.print(&format!("{}: status page at {page}", config.run));
+    }
     let chaos = args
         .chaos
         .map(|seed| Chaos::new(seed, config.cluster.heartbeat_timeout));
@@ -98,6 +101,7 @@ async fn supervise(
         coordinator,
         children,
         crew,
+        page,
         progress,
         chaos,
         recovery: Recovery::default(),

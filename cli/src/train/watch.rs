@@ -32,6 +32,8 @@ pub struct Watch<'a> {
     pub children: Children,
     /// How they are started again.
     pub crew: Crew,
+    /// The status page's URL, where there is one.
+    pub page: Option<String>,
     /// What the user sees.
     pub progress: Progress,
     /// Who kills and stops them, where that was asked for.
@@ -127,8 +129,13 @@ impl Watch<'_> {
             return Err(ended_without_result(status));
         }
         self.crashed(&self.coordinator.process().clone(), status)?;
-        let (coordinator, report) =
-            coordinator::replace(&self.children, self.args, &self.crew.url).await?;
+        let (coordinator, report) = coordinator::replace(
+            &self.children,
+            self.args,
+            &self.crew.url,
+            self.page.as_deref(),
+        )
+        .await?;
         self.coordinator = coordinator;
         if !matches!(report, Report::Listening { .. }) {
             self.report = Some(report);

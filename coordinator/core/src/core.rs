@@ -7,7 +7,7 @@ use crate::entropy::Entropy;
 use crate::evaluations::Evaluations;
 use crate::forming::adoptable;
 use crate::lineage::Lineage;
-use crate::message::{Action, Event};
+use crate::message::{Action, Event, Topic};
 use crate::orders::Orders;
 use crate::pairs::Pairs;
 use crate::progress::Progress;
@@ -195,8 +195,8 @@ impl Core {
         }
     }
 
-    pub(crate) fn tell(&mut self, text: String) {
-        self.actions.push(Action::Tell(text));
+    pub(crate) fn tell(&mut self, topic: Topic, text: String) {
+        self.actions.push(Action::Tell(topic, text));
     }
 
     pub(crate) fn act(&mut self, action: Action) {

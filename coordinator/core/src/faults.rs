@@ -2,6 +2,7 @@
 
 use crate::active::Run;
 use crate::core::Core;
+use crate::message::Topic;
 use crate::roster::Seat;
 use twinspan_types::{Fact, Generation, GenerationFault, Rank, ServiceError, Step};
 
@@ -72,10 +73,15 @@ impl Core {
             true => "takes the others' state",
             false => "no state has a majority: the run goes back to its newest checkpoint",
         };
-        self.tell(format!(
-            "states differ after step {step}: {}; {next}",
-            who.join(", ")
-        ));
+        let topic = match majority {
+            true => Topic::Notice,
+            false => Topic::Rollback,
+        };
+        let who = who.join(", ");
+        self.tell(
+            topic,
+            format!("states differ after step {step}: {who}; {next}"),
+        );
         for seat in seats.into_iter().filter(|_| majority) {
             self.roster.worker_mut(seat).divergences += 1;
         }
@@ -100,11 +106,14 @@ impl Core {
             steps: steps.clone(),
         });
         self.rollbacks.add(steps);
-        self.tell(format!(
-            "loss or gradients were not finite in steps {named}: the run goes back to step {} and \
-             passes over them",
-            newest.unwrap_or_default()
-        ));
+        let newest = newest.unwrap_or_default();
+        self.tell(
+            Topic::Rollback,
+            format!(
+                "loss or gradients were not finite in steps {named}: the run goes back to step \
+                 {newest} and passes over them"
+            ),
+        );
         self.break_up();
         self.roll_back_if(true);
     }
@@ -132,10 +141,11 @@ impl Core {
         });
         match self.checkpoints.latest() {
             Some(older) => {
-                self.tell(format!(
-                    "{what}: the run goes on from {} instead",
-                    older.directory()
-                ));
+                let older = older.directory();
+                self.tell(
+                    Topic::Rollback,
+                    format!("{what}: the run goes on from {older} instead"),
+                );
                 self.break_up();
             }
             None => self.fail_for_good(format!(

@@ -4,6 +4,7 @@ use crate::active::{Active, Run, Stage, Waiting};
 use crate::attempts::Attempts;
 use crate::config::{CoreConfig, LoggedWorld, Recovered};
 use crate::core::Core;
+use crate::message::Topic;
 use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
 use std::collections::BTreeSet;
@@ -128,15 +129,20 @@ impl Core {
         let (generation, size) = (active.world.generation, active.world.size());
         if here == size.index() {
             active.complete_by = None;
-            self.tell(format!(
-                "generation {generation} goes on under this coordinator, with all {}",
-                workers(here)
-            ));
+            let all = workers(here);
+            self.tell(
+                Topic::Adopted,
+                format!("generation {generation} goes on under this coordinator, with all {all}"),
+            );
         } else if self.now >= complete_by {
-            self.tell(format!(
-                "generation {generation} does not go on: {here} of its {} came to this coordinator",
-                workers(size.index())
-            ));
+            let all = workers(size.index());
+            self.tell(
+                Topic::Adopted,
+                format!(
+                    "generation {generation} does not go on: {here} of its {all} came to this \
+                     coordinator"
+                ),
+            );
             self.break_up();
         }
     }
@@ -195,14 +201,15 @@ impl Core {
         let absent = self.roster.members_of(self.generation);
         let absent = absent.filter(|(_, worker)| worker.ready.is_none());
         let absent: Vec<String> = absent.map(|(_, worker)| worker.describe()).collect();
-        self.tell(match absent.is_empty() {
+        let text = match absent.is_empty() {
             true => format!("waiting: {} of {} are here", ready, workers(wanted)),
             false => format!(
                 "waiting for {} to leave generation {}",
                 absent.join(", "),
                 self.generation
             ),
-        });
+        };
+        self.tell(Topic::Notice, text);
     }
 
     /// Who is left out because of failed links, of those who wait and these.
@@ -274,9 +281,10 @@ impl Core {
         self.pairs.settle(&waiting, self.now);
         let without = self.pairs.left_out(&waiting, self.now);
         for worker in &without {
-            self.tell(format!(
-                "worker {worker} is left out for now: a peer cannot reach it"
-            ));
+            self.tell(
+                Topic::Notice,
+                format!("worker {worker} is left out for now: a peer cannot reach it"),
+            );
         }
         let source = self.source(&without);
         let CoreConfig {
@@ -332,12 +340,12 @@ impl Core {
         self.uncommitted_since = self.now;
         let size = world.size();
         if world.generation > Generation(1) {
-            self.tell(format!(
-                "generation {}: {} on from step {}",
-                world.generation,
-                workers_go(size.index()),
-                world.start
-            ));
+            let (generation, start) = (world.generation, world.start);
+            let go = workers_go(size.index());
+            self.tell(
+                Topic::Formed,
+                format!("generation {generation}: {go} on from step {start}"),
+            );
         }
         self.watch_for_stragglers(&world);
         self.run = Run::Active(Box::new(Active {

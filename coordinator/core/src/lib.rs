@@ -33,4 +33,4 @@ mod writing;
 
 pub use crate::core::Core;
 pub use config::{CoreConfig, LoggedWorld, Recovered};
-pub use message::{Action, Event, Outcome, Request, Response, Token};
+pub use message::{Action, Event, Outcome, Request, Response, Token, Topic};

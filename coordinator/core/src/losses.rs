@@ -2,6 +2,7 @@
 
 use crate::active::{Active, Run, Stage, Waiting};
 use crate::core::Core;
+use crate::message::Topic;
 use crate::roster::{Seat, Worker};
 use crate::watch::Lost;
 use std::time::Duration;
@@ -75,10 +76,12 @@ impl Core {
         let draining = worker.draining;
         self.roster.remove(seat);
         if was_member {
-            self.tell(match draining {
-                Some(_) => format!("{lost} has left, as it was told to"),
-                None => format!("{lost} was lost: {why}"),
-            });
+            match draining {
+                Some(_) => {
+                    self.tell(Topic::Notice, format!("{lost} has left, as it was told to"));
+                }
+                None => self.tell(Topic::Lost, format!("{lost} was lost: {why}")),
+            }
             self.break_up();
         }
     }

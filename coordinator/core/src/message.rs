@@ -97,7 +97,7 @@ pub enum Action {
     /// Remove a retired checkpoint: its manifest, then its parts.
     RemoveCheckpoint(CheckpointName),
     /// Tell the operator what happened and what happens next.
-    Tell(String),
+    Tell(Topic, String),
     /// Keep committed steps for the next segment.
     AppendMetrics(Generation, Vec<StepReport>),
     /// Keep finished evaluations for the next segment.
@@ -110,6 +110,23 @@ pub enum Action {
     FlushSegments,
     /// The run is over for this coordinator: nothing follows.
     Finish(Outcome),
+}
+
+/// What a word to the operator is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Topic {
+    /// A generation was formed, which its record says too.
+    Formed,
+    /// A generation of an earlier term goes on, or does not.
+    Adopted,
+    /// A member of the generation at work was lost.
+    Lost,
+    /// The run goes back to a checkpoint.
+    Rollback,
+    /// A rank that the others wait for, or no longer do.
+    Straggler,
+    /// Anything else.
+    Notice,
 }
 
 /// How a run ended for this coordinator.

@@ -1,7 +1,7 @@
 //! Names the rank that the others wait for, and says when it has caught up.
 
 use crate::core::Core;
-use crate::message::Action;
+use crate::message::{Action, Topic};
 use crate::roster::Seat;
 use crate::stragglers::{Finding, Stragglers};
 use twinspan_types::{RankTrace, SpanName, Straggler, World};
@@ -34,11 +34,14 @@ impl Core {
         let same = |a: &Straggler, b: &Straggler| (&a.worker, a.phase) == (&b.worker, b.phase);
         match (&self.straggler, &found) {
             (Some(known), Some(found)) if same(known, found) => {}
-            (_, Some(found)) => self.tell(words(found)),
-            (Some(known), None) => self.tell(format!(
-                "rank {} ({} on {}) keeps up with the others again",
-                known.rank, known.worker, known.host
-            )),
+            (_, Some(found)) => self.tell(Topic::Straggler, words(found)),
+            (Some(known), None) => {
+                let text = format!(
+                    "rank {} ({} on {}) keeps up with the others again",
+                    known.rank, known.worker, known.host
+                );
+                self.tell(Topic::Straggler, text);
+            }
             (None, None) => {}
         }
         self.straggler = found;

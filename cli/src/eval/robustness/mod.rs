@@ -94,6 +94,7 @@ fn train_clip(experiment: &Experiment) -> Result<String, Failure> {
         no_eval: true,
         // Standard output is for the table.
         json: true,
+        http: None,
     };
     let url = experiment.clip.url();
     let end = train::to_end(&args, &experiment.clip)?;

@@ -220,7 +220,7 @@ impl Rig {
                     self.traces
                         .extend(traces.into_iter().map(|trace| (rank, trace)));
                 }
-                Action::Tell(text) => self.told.push(text),
+                Action::Tell(_, text) => self.told.push(text),
                 Action::FlushSegments => {
                     self.unflushed = false;
                     self.writes.push_back(Event::Flushed(Ok(())));

@@ -22,11 +22,11 @@ macro_rules! metrics {
 }
 
 metrics! {
-    RUN_STATE: gauge "twinspan.run.state" "1", "1 for the state that the run is in";
+    RUN_STATE: gauge "twinspan.run.state" "{state}", "1 for the state that the run is in";
     STEP: gauge "twinspan.step" "{step}", "The last committed step";
     RUN_STEPS: gauge "twinspan.run.steps" "{step}", "Steps of the whole run";
-    TERM: gauge "twinspan.term" "1", "The coordinator's term";
-    GENERATION: gauge "twinspan.generation" "1", "The generation";
+    TERM: gauge "twinspan.term" "{term}", "The coordinator's term";
+    GENERATION: gauge "twinspan.generation" "{generation}", "The generation";
     WORLD_SIZE: gauge "twinspan.world.size" "{rank}", "Ranks of the generation at work";
     WORLD_WANTED: gauge "twinspan.world.wanted" "{rank}", "Workers that the run is to have";
     WORKERS_LOST: counter "twinspan.workers.lost" "{worker}", "Workers that were lost in this term";
@@ -34,11 +34,11 @@ metrics! {
     SAMPLES_PER_SECOND: gauge "twinspan.samples_per_second" "{sample}/s", "Samples a second of the last step";
     STEP_DURATION: gauge "twinspan.step.duration" "s", "Length of the last step";
     DATA_WAIT: gauge "twinspan.data.wait" "s", "Time that rank 0 waited for the last step's samples";
-    LOSS: gauge "twinspan.loss" "1", "The full-batch contrastive loss of the last step";
-    LOGIT_SCALE: gauge "twinspan.logit_scale" "1", "exp of the learned temperature";
-    GRADIENT_NORM: gauge "twinspan.gradient.norm" "1", "Norm of the whole gradient before clipping";
-    LEARNING_RATE: gauge "twinspan.learning_rate" "1", "Learning rate of the last step";
-    EVALUATION: gauge "twinspan.evaluation" "1", "The newest evaluation, by metric";
+    LOSS: gauge "twinspan.loss" "{loss}", "The full-batch contrastive loss of the last step";
+    LOGIT_SCALE: gauge "twinspan.logit_scale" "{scale}", "exp of the learned temperature";
+    GRADIENT_NORM: gauge "twinspan.gradient.norm" "{norm}", "Norm of the whole gradient before clipping";
+    LEARNING_RATE: gauge "twinspan.learning_rate" "{rate}", "Learning rate of the last step";
+    EVALUATION: gauge "twinspan.evaluation" "{score}", "The newest evaluation, by metric";
     SAMPLES_SKIPPED: counter "twinspan.samples.skipped" "{sample}", "Samples that could not be used, by reason";
     SHARDS_QUARANTINED: gauge "twinspan.shards_quarantined" "{shard}", "Shards that were given up";
     LANE_LAG: gauge "twinspan.lane.lag_samples" "{sample}", "Samples that a lane is behind the furthest one";

@@ -22,7 +22,7 @@ pub use sections::{
     CacheConfig, CheckpointConfig, ClusterConfig, DataConfig, DataSource, OptimizerConfig,
     RunConfig, Schedule, TrainConfig,
 };
-pub use telemetry::{NO_PAGE, ReportTo, TelemetryConfig};
+pub use telemetry::{NoAddress, PageAddress, ReportTo, TelemetryConfig};
 
 use std::fmt;
 use std::path::{Path, PathBuf};

@@ -2,6 +2,8 @@
 
 use super::reader::Section;
 use serde::{Deserialize, Serialize};
+use std::fmt;
+use std::str::FromStr;
 
 /// What a run tells of itself, and where.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -11,8 +13,57 @@ pub struct TelemetryConfig {
     pub trace_every: u64,
     /// Where metrics go beside `metrics.jsonl`.
     pub report_to: Vec<ReportTo>,
-    /// `host:port` of the coordinator's status page and metrics; none for no page.
-    pub http: Option<String>,
+    /// Where the coordinator's status page and metrics are served.
+    pub http: PageAddress,
+}
+
+/// Where the status page is served.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum PageAddress {
+    /// At this `host:port`; port 0 stands for a free one.
+    At(String),
+    /// Nowhere.
+    Off,
+}
+
+/// Words that are no address of a page.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0:?} is neither host:port nor off")]
+pub struct NoAddress(String);
+
+impl FromStr for PageAddress {
+    type Err = NoAddress;
+
+    fn from_str(text: &str) -> Result<Self, NoAddress> {
+        let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
+        match port {
+            _ if text == "off" => Ok(Self::Off),
+            Some(Ok(_)) => Ok(Self::At(text.to_owned())),
+            _ => Err(NoAddress(text.to_owned())),
+        }
+    }
+}
+
+impl fmt::Display for PageAddress {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::At(address) => f.write_str(address),
+            Self::Off => f.write_str("off"),
+        }
+    }
+}
+
+impl Serialize for PageAddress {
+    fn serialize<S: serde::Serializer>(&self, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for PageAddress {
+    fn deserialize<D: serde::Deserializer<'de>>(from: D) -> Result<Self, D::Error> {
+        let text = String::deserialize(from)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
 }
 
 /// Where metrics go beside `metrics.jsonl`.
@@ -23,32 +74,12 @@ pub enum ReportTo {
     Tensorboard,
 }
 
-/// What stands for no status page.
-pub const NO_PAGE: &str = "off";
-
 impl Default for TelemetryConfig {
     fn default() -> Self {
         Self {
             trace_every: 50,
             report_to: Vec::new(),
-            http: Some("127.0.0.1:0".to_owned()),
-        }
-    }
-}
-
-impl TelemetryConfig {
-    /// The page's address as it is written: `host:port`, or `off`. The error says what it must be.
-    ///
-    /// # Errors
-    /// When it is neither.
-    pub fn parse_http(text: &str) -> Result<Option<String>, String> {
-        if text == NO_PAGE {
-            return Ok(None);
-        }
-        let port = text.rsplit_once(':').map(|(_, port)| port.parse::<u16>());
-        match port {
-            Some(Ok(_)) => Ok(Some(text.to_owned())),
-            _ => Err(format!("{text:?} is neither host:port nor {NO_PAGE}")),
+            http: PageAddress::At("127.0.0.1:0".to_owned()),
         }
     }
 }
@@ -56,17 +87,7 @@ impl TelemetryConfig {
 pub(super) fn telemetry(mut section: Section<'_>) -> TelemetryConfig {
     let default = TelemetryConfig::default();
     let trace_every = section.integer("trace_every", default.trace_every);
-    let http = match section
-        .string("http")
-        .map(|text| TelemetryConfig::parse_http(&text))
-    {
-        None => default.http,
-        Some(Ok(http)) => http,
-        Some(Err(message)) => {
-            section.fault("http", message);
-            default.http
-        }
-    };
+    let http = section.parsed("http", "host:port or off");
     let report_to = match section.take("report_to") {
         None => default.report_to,
         Some(list) => serde_json::from_value(list).unwrap_or_else(|_| {
@@ -78,6 +99,6 @@ pub(super) fn telemetry(mut section: Section<'_>) -> TelemetryConfig {
     TelemetryConfig {
         trace_every,
         report_to,
-        http,
+        http: http.unwrap_or(default.http),
     }
 }

@@ -239,6 +239,14 @@ impl EpochPlan {
         }
     }
 
+    /// The parts of shards that hold a lane's first samples, as if nothing were shuffled within
+    /// windows: what a reader has passed, to within a window.
+    #[must_use]
+    pub fn beginning(&self, lane: LaneId, passed: u64) -> Vec<Segment> {
+        let (start, end) = self.piece(lane);
+        self.segments(start, start.saturating_add(passed).min(end))
+    }
+
     /// The shards' parts between two places in the line.
     fn segments(&self, mut first: u64, end: u64) -> Vec<Segment> {
         let mut segments = Vec::new();

@@ -174,6 +174,36 @@ proptest! {
 type Positions = std::collections::BTreeMap<(LaneId, SourceId), Cursor>;
 
 #[test]
+fn a_lanes_beginning_is_what_its_whole_windows_hold() {
+    let order = Order {
+        seed: 3,
+        lanes: 2,
+        shuffle_window: 8,
+    };
+    let plan = Plan::new(&index(&[10, 30, 5]), order).expect("enough samples");
+    let epoch = plan.source(SourceId(0)).epoch(Epoch(1));
+    let lines = |segments: Vec<Segment>| -> Vec<(ShardId, u64)> {
+        let line = |segment: &Segment| {
+            let Segment {
+                shard,
+                first,
+                count,
+            } = *segment;
+            (first..first + count).map(move |place| (shard, place))
+        };
+        segments.iter().flat_map(line).collect()
+    };
+    let windows = (0..2).flat_map(|number| lines(epoch.window(LaneId(1), number).segments));
+    assert_eq!(
+        lines(epoch.beginning(LaneId(1), 16)),
+        windows.collect::<Vec<_>>()
+    );
+    assert!(epoch.beginning(LaneId(1), 0).is_empty());
+    let whole = lines(epoch.beginning(LaneId(1), u64::MAX));
+    assert_eq!(whole.len() as u64, epoch.lane_length(LaneId(1)));
+}
+
+#[test]
 fn sources_are_drawn_by_their_weights() {
     let mix = Mix::new(5, &[1.0, 3.0, 0.5]);
     let mut drawn = [0_u32; 3];
