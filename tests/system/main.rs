@@ -17,6 +17,7 @@ mod golden;
 mod inference;
 mod network;
 mod open_clip;
+mod page;
 mod processes;
 mod resume;
 mod robustness;

@@ -13,6 +13,7 @@ use tokio::io::{AsyncBufReadExt, AsyncRead, BufReader};
 use tokio::process::{ChildStdin, Command};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
+use twinspan_telemetry::LOG_FORMAT;
 
 /// Log lines of children that wait to be printed.
 const LINES: usize = 256;
@@ -116,6 +117,8 @@ pub struct Children {
     workers: Vec<Worker>,
     sender: mpsc::Sender<String>,
     logs: mpsc::Receiver<String>,
+    /// Variables of all, beside this process's.
+    environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Children {
@@ -125,11 +128,22 @@ impl Default for Children {
             workers: Vec::new(),
             sender,
             logs,
+            environment: Vec::new(),
         }
     }
 }
 
 impl Children {
+    /// Those whose log lines are for whoever looks at this process, unless a form is asked for.
+    pub fn in_words() -> Self {
+        let asked = std::env::var_os(LOG_FORMAT).is_some();
+        let environment = [(LOG_FORMAT, "text".to_owned())];
+        Self {
+            environment: environment.into_iter().filter(|_| !asked).collect(),
+            ..Self::default()
+        }
+    }
+
     /// Starts this program once more.
     pub fn spawn(&self, start: &Start) -> Result<Child> {
         let name = start.name.as_str();
@@ -137,6 +151,7 @@ impl Children {
         let mut command = Command::new(program);
         command
             .args(&start.arguments)
+            .envs(self.environment.iter().map(|(name, value)| (name, value)))
             .envs(start.environment.iter().map(|(name, value)| (name, value)))
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
@@ -164,7 +179,11 @@ impl Children {
         }
         if let Some(errors) = child.stderr.take() {
             forward(errors, sender, move |line| {
-                Line::Log(format!("{prefix}{line}"))
+                // A line of JSON is for a machine, and says itself whose it is.
+                match line.starts_with('{') {
+                    true => Line::Log(line),
+                    false => Line::Log(format!("{prefix}{line}")),
+                }
             });
         }
         let pipe = child.stdin.take();

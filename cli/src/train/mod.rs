@@ -76,7 +76,7 @@ async fn supervise(
     devices: &[DeviceChoice],
 ) -> Result<End, Failure> {
     let mut signals = Signals::new()?;
-    let mut children = Children::default();
+    let mut children = Children::in_words();
     let coordinator = children.spawn(&coordinator::start(args, None));
     let mut coordinator = coordinator.map_err(failed)?;
     let (url, page) = match first_report(&mut coordinator).await? {

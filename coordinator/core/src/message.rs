@@ -121,6 +121,8 @@ pub enum Topic {
     Adopted,
     /// A member of the generation at work was lost.
     Lost,
+    /// A checkpoint was committed, which its record says too.
+    Saved,
     /// The run goes back to a checkpoint.
     Rollback,
     /// A rank that the others wait for, or no longer do.

@@ -3,7 +3,7 @@
 use crate::active::{Run, Stage};
 use crate::attempts::Complete;
 use crate::core::Core;
-use crate::message::{Action, Outcome};
+use crate::message::{Action, Outcome, Topic};
 use std::time::Duration;
 use twinspan_types::{CheckpointName, Fact, MANIFEST_VERSION, Manifest, Step};
 
@@ -127,6 +127,13 @@ impl Core {
             return;
         };
         self.uncommitted_since = self.now;
+        let directory = name.directory();
+        let next = if stop {
+            "the ranks leave"
+        } else {
+            "training goes on"
+        };
+        self.tell(Topic::Saved, format!("{directory} is saved; {next}"));
         for name in self.checkpoints.retire() {
             self.log(Fact::CheckpointRetired { name });
         }

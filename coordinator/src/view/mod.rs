@@ -212,8 +212,8 @@ impl View {
 
     fn told(&mut self, now: Duration, topic: Topic, text: &str) {
         let kind = match topic {
-            // Its record was shown.
-            Topic::Formed => return,
+            // Their records were shown.
+            Topic::Formed | Topic::Saved => return,
             Topic::Adopted => Kind::Generation,
             Topic::Lost => Kind::Lost,
             Topic::Rollback => Kind::Rollback,

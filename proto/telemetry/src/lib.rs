@@ -14,7 +14,7 @@ mod span;
 pub use context::{SpanContext, TRACEPARENT};
 pub use exporter::{Attributes, Exporter};
 pub use ids::{SpanId, TraceId};
-pub use log::init;
+pub use log::{LOG_FORMAT, init};
 pub use opentelemetry::Value;
 pub use opentelemetry::trace::SpanKind;
 pub use process::{current, export, exporter, install, set_current};

@@ -11,8 +11,8 @@ use tracing_subscriber::EnvFilter;
 /// What is logged when nobody says otherwise.
 const DEFAULT_FILTER: &str = "warn,twinspan=info";
 
-/// `text` or `json`.
-const FORMAT: &str = "TWINSPAN_LOG_FORMAT";
+/// The variable that says in which form lines are: `text` or `json`.
+pub const LOG_FORMAT: &str = "TWINSPAN_LOG_FORMAT";
 
 /// Files that container runtimes leave.
 const CONTAINER_FILES: [&str; 2] = ["/.dockerenv", "/run/.containerenv"];
@@ -43,7 +43,7 @@ pub fn init(filter: Option<&str>, env: Lookup<'_>) {
 }
 
 fn is_json(env: Lookup<'_>, is_terminal: bool, in_container: impl Fn() -> bool) -> bool {
-    match env(FORMAT).as_deref() {
+    match env(LOG_FORMAT).as_deref() {
         Some("json") => true,
         Some("text") => false,
         _ => !is_terminal && (env("KUBERNETES_SERVICE_HOST").is_some() || in_container()),
@@ -66,9 +66,9 @@ mod tests {
         let pod = ("KUBERNETES_SERVICE_HOST", "10.0.0.1");
         assert!(decide(&[pod], false, false));
         assert!(decide(&[], false, true));
-        assert!(decide(&[(FORMAT, "json")], true, false));
+        assert!(decide(&[(LOG_FORMAT, "json")], true, false));
         assert!(!decide(&[], false, false));
         assert!(!decide(&[pod], true, true), "somebody looks at it");
-        assert!(!decide(&[pod, (FORMAT, "text")], false, true));
+        assert!(!decide(&[pod, (LOG_FORMAT, "text")], false, true));
     }
 }

@@ -6,6 +6,8 @@ import { count, median, moment, seconds, several, words } from "./format.js";
 import { BESIDE, PHASES, colour, legend } from "./phases.js";
 
 const WIDTH_OF_A_MARK = 90;
+/** So much of a step's length is shown of what went before it. */
+const AHEAD = 0.15;
 /** In these a rank waits for another, and is not the one that is waited for. */
 const WAITS = new Set(["all_gather", "all_reduce"]);
 
@@ -64,11 +66,12 @@ export function showWaterfall(step) {
   showTime();
 }
 
+/** The time of the step. What was decoded long before it is cut: it would leave the step no room. */
 function frameOf(ranks) {
   const spans = ranks.flatMap((rank) => rank.spans);
+  const to = [...spans, ...ranks].reduce((most, part) => Math.max(most, part.start + part.seconds), 1e-9);
   const from = [...spans, ...ranks].reduce((least, part) => Math.min(least, part.start), 0);
-  const to = [...spans, ...ranks].reduce((most, part) => Math.max(most, part.start + part.seconds), 0);
-  return { from, to: Math.max(to, from + 1e-9) };
+  return { from: Math.max(from, -to * AHEAD), to };
 }
 
 const share = (frame, at) => `${((at - frame.from) / (frame.to - frame.from)) * 100}%`;
@@ -90,8 +93,10 @@ function row(rank, frame, say) {
       class: span.name === BESIDE ? "span beside" : "span",
       "data-phase": span.name,
     });
-    bar.style.left = share(frame, span.start);
-    bar.style.width = `${(span.seconds / (frame.to - frame.from)) * 100}%`;
+    const start = Math.max(span.start, frame.from);
+    const length = Math.max(span.start + span.seconds - start, 0);
+    bar.style.left = share(frame, start);
+    bar.style.width = `${(length / (frame.to - frame.from)) * 100}%`;
     bar.style.background = colour(span.name);
     return bar;
   });
