@@ -47,6 +47,8 @@ impl Workspace {
         command
             .args(arguments)
             .current_dir(self.dir.path())
+            // Also in a container, where lines are JSON by themselves.
+            .env("TWINSPAN_LOG_FORMAT", "text")
             .envs(self.env.iter().map(|(key, value)| (key, value)))
             .stdin(Stdio::null());
         command

@@ -1,7 +1,8 @@
 //! `twinspan worker --workers N`.
 
-use crate::support::{Workspace, bounded_output, coordinator, processes_of, signal};
+use crate::support::{Workspace, bounded_output, bounded_wait, coordinator, processes_of, signal};
 use rustix::process::Signal;
+use serde_json::Value;
 use std::process::{Child, Output, Stdio};
 
 /// Two workers as one command, in a run of two.
@@ -13,7 +14,10 @@ struct Machine {
 
 impl Machine {
     fn start(steps: u64) -> Self {
-        let workspace = Workspace::new(steps, |run| run);
+        Self::start_in(Workspace::new(steps, |run| run))
+    }
+
+    fn start_in(workspace: Workspace) -> Self {
         let (coordinator, url) = coordinator(&workspace);
         let mut command = workspace.command(&[
             "worker",
@@ -62,6 +66,26 @@ fn workers_of_one_command_are_ranks_of_their_own_and_their_lines_tell_them_apart
     );
     assert!(bounded_output(machine.coordinator).status.success());
     assert_eq!(machine.workspace.metric("train/loss").len(), 12);
+}
+
+#[test]
+fn lines_of_json_are_told_apart_by_a_field() {
+    let mut workspace = Workspace::new(6, |run| run);
+    let json = ("TWINSPAN_LOG_FORMAT", "json".to_owned());
+    workspace.env.push(json);
+    let mut machine = Machine::start_in(workspace);
+    let output = bounded_output(machine.workers);
+    let errors = errors(&output);
+    assert!(output.status.success(), "{errors}");
+    let lines = errors.lines().map(|line| {
+        let line: Result<Value, _> = serde_json::from_str(line);
+        line.unwrap_or_else(|_| panic!("{errors}"))
+    });
+    let left = lines.filter(|line| line["message"].to_string().contains("left after step 6"));
+    let mut processes: Vec<String> = left.map(|line| line["process"].to_string()).collect();
+    processes.sort();
+    assert_eq!(processes, ["\"worker 0\"", "\"worker 1\""]);
+    bounded_wait(&mut machine.coordinator);
 }
 
 #[test]

@@ -97,6 +97,21 @@ impl Child {
     }
 }
 
+/// A process's log line with its name: before words, and as a field of a line of JSON, which is for a
+/// machine.
+fn told_by(name: &str, line: String) -> String {
+    if line.starts_with('{')
+        && let Ok(mut fields) = serde_json::from_str::<serde_json::Map<_, _>>(&line)
+    {
+        fields.insert("process".to_owned(), name.into());
+        return serde_json::Value::Object(fields).to_string();
+    }
+    match name {
+        COORDINATOR => line,
+        name => format!("[{name}] {line}"),
+    }
+}
+
 /// One worker's process.
 struct Worker {
     process: Process,
@@ -165,10 +180,7 @@ impl Children {
             pid: child.id().with_context(context)?,
         };
         let (sender, lines) = mpsc::channel(LINES);
-        let prefix = match name {
-            COORDINATOR => String::new(),
-            name => format!("[{name}] "),
-        };
+        let owner = name.to_owned();
         if let Some(output) = child.stdout.take() {
             forward(output, sender.clone(), |line| {
                 match serde_json::from_str(&line) {
@@ -178,13 +190,7 @@ impl Children {
             });
         }
         if let Some(errors) = child.stderr.take() {
-            forward(errors, sender, move |line| {
-                // A line of JSON is for a machine, and says itself whose it is.
-                match line.starts_with('{') {
-                    true => Line::Log(line),
-                    false => Line::Log(format!("{prefix}{line}")),
-                }
-            });
+            forward(errors, sender, move |line| Line::Log(told_by(&owner, line)));
         }
         let pipe = child.stdin.take();
         Ok(Child {
