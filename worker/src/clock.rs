@@ -124,7 +124,7 @@ impl<'s> Clock<'s> {
     }
 
     /// The trace of the time up to now; the next one starts now.
-    pub(crate) fn lap(
+    pub fn lap(
         &mut self,
         kind: TraceKind,
         generation: Generation,
