@@ -85,11 +85,14 @@ impl Driver {
             let event = tokio::select! {
                 // Not by chance: simulations must be able to repeat themselves.
                 biased;
+                // What was written comes first: those who ask, and look, may be many.
+                Some(event) = written.recv() => event,
+                ended = writer.join_next() => return ended_early(ended),
                 ask = queue.recv() => match ask {
                     Some(Ask::Stop) => Event::StopRequested,
                     Some(Ask::Show(show)) => {
                         screen.show(&core, show);
-                        continue;
+                        Event::Tick
                     }
                     Some(Ask::Request(request, answer)) => {
                         let token = Token(tokens);
@@ -99,8 +102,6 @@ impl Driver {
                     }
                     None => return Err(CoordinatorError::DriverGone),
                 },
-                Some(event) = written.recv() => event,
-                ended = writer.join_next() => return ended_early(ended),
                 () = timer => Event::Tick,
             };
             let mut outcome = None;

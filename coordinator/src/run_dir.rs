@@ -5,12 +5,18 @@ use crate::segments::Metrics;
 use crate::takeover::{self, Probe};
 use crate::view::Past;
 use crate::{CoordinatorError, Outcome};
+use futures::{StreamExt, TryStreamExt};
 use std::path::Path;
 use twinspan_coordinator_core::Recovered;
 use twinspan_data::{Directory, Stores};
 use twinspan_types::{
     CheckpointName, Fact, Index, LogRecord, Manifest, Quarantine, RunConfig, Skip, Step, Term,
 };
+
+/// Checkpoints of earlier terms that are shown.
+const MANIFESTS_SHOWN: usize = 100;
+/// Manifests that are read at once.
+const MANIFESTS_AT_ONCE: usize = 16;
 
 /// A run's directory, owned for one term.
 pub struct RunDir {
@@ -104,15 +110,17 @@ async fn past(
     recovered: &Recovered,
     metrics: Metrics,
 ) -> Result<Past, CoordinatorError> {
-    let mut manifests = Vec::new();
-    for (name, _) in &recovered.kept {
-        manifests.extend(manifest(files, *name).await?);
-    }
+    // The newest alone are shown, and a takeover does not wait for one read after the other.
+    let shown = recovered.kept.len().saturating_sub(MANIFESTS_SHOWN);
+    let names = recovered.kept[shown..].iter().map(|(name, _)| *name);
+    let reads = names.map(|name| manifest(files, name));
+    let reads = futures::stream::iter(reads).buffered(MANIFESTS_AT_ONCE);
+    let manifests: Vec<Option<Manifest>> = reads.try_collect().await?;
     let past = Past {
         evaluations: metrics.evaluations,
         skips: recovered.skips.clone(),
         quarantines: recovered.quarantines.clone(),
-        manifests,
+        manifests: manifests.into_iter().flatten().collect(),
         world: recovered.at_work.clone(),
         ..Past::default()
     };

@@ -112,11 +112,7 @@ impl Screen {
     pub async fn close(&mut self, core: &Core) {
         self.refresh(core, Instant::now());
         if let Some((export, _)) = self.pushed.take() {
-            let last_words = tokio::task::spawn_blocking(move || {
-                export.shutdown(LAST_WORDS);
-                // Its runtime may be dropped here alone.
-                drop(export);
-            });
+            let last_words = tokio::task::spawn_blocking(move || export.shutdown(LAST_WORDS));
             // A collector that hangs is waited for no longer.
             let _ = last_words.await;
         }

@@ -69,14 +69,24 @@ fn a_collector_that_never_answers_costs_a_run_nothing() {
 }
 
 #[test]
-fn a_protocol_that_nothing_speaks_is_named_before_anything_is_written() {
-    let workspace = told_to("http://127.0.0.1:4318", "http/json");
-    let output = workspace.output(&["train", "run.yaml"]);
-    let errors = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(2), "{errors}");
-    assert!(
-        errors.contains("OTEL_EXPORTER_OTLP_PROTOCOL is \"http/json\""),
-        "{errors}"
-    );
-    assert!(!workspace.dir.join("runs").exists());
+fn what_no_collector_can_be_told_by_is_named_before_anything_is_written() {
+    for (endpoint, protocol, named) in [
+        (
+            "http://127.0.0.1:4318",
+            "http/json",
+            "OTEL_EXPORTER_OTLP_PROTOCOL is \"http/json\"",
+        ),
+        (
+            "nonsense",
+            "grpc",
+            "OTEL_EXPORTER_OTLP_ENDPOINT is \"nonsense\"",
+        ),
+    ] {
+        let workspace = told_to(endpoint, protocol);
+        let output = workspace.output(&["train", "run.yaml"]);
+        let errors = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(2), "{errors}");
+        assert!(errors.contains(named), "{errors}");
+        assert!(!workspace.dir.join("runs").exists());
+    }
 }

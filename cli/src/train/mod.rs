@@ -15,7 +15,7 @@ use crate::runtime::block_on;
 use crate::{say, validate};
 use anyhow::anyhow;
 use chaos::{Chaos, Deeds};
-use coordinator::first_report;
+use coordinator::{Addresses, first_report};
 use progress::Progress;
 use recovery::Recovery;
 use summary::Summary;
@@ -86,6 +86,7 @@ async fn supervise(
             return Ok(End { report, chaos });
         }
     };
+    let addresses = Addresses::new(args, config, &url, page.as_deref());
     let crew = Crew::new(url, args.threads, devices, &[]);
     crew.start(&mut children)?;
     let progress = Progress::new(config, args.json);
@@ -101,7 +102,7 @@ async fn supervise(
         coordinator,
         children,
         crew,
-        page,
+        addresses,
         progress,
         chaos,
         recovery: Recovery::default(),

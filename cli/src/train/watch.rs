@@ -2,7 +2,7 @@
 //! stops it in order.
 
 use super::chaos::Chaos;
-use super::coordinator;
+use super::coordinator::{self, Addresses};
 use super::progress::Progress;
 use super::recovery::Recovery;
 use crate::args::TrainArgs;
@@ -32,8 +32,8 @@ pub struct Watch<'a> {
     pub children: Children,
     /// How they are started again.
     pub crew: Crew,
-    /// The status page's URL, where there is one.
-    pub page: Option<String>,
+    /// Where another coordinator listens.
+    pub addresses: Addresses,
     /// What the user sees.
     pub progress: Progress,
     /// Who kills and stops them, where that was asked for.
@@ -129,13 +129,8 @@ impl Watch<'_> {
             return Err(ended_without_result(status));
         }
         self.crashed(&self.coordinator.process().clone(), status)?;
-        let (coordinator, report) = coordinator::replace(
-            &self.children,
-            self.args,
-            &self.crew.url,
-            self.page.as_deref(),
-        )
-        .await?;
+        let (coordinator, report) =
+            coordinator::replace(&self.children, self.args, &self.addresses).await?;
         self.coordinator = coordinator;
         if !matches!(report, Report::Listening { .. }) {
             self.report = Some(report);

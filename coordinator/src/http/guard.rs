@@ -6,6 +6,8 @@ use axum::extract::Request;
 use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn};
 use axum::response::Response;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 /// The page loads nothing from elsewhere, and nobody shows it in a frame.
 const POLICY: &str = "default-src 'self'; base-uri 'none'; form-action 'none'; \
@@ -16,17 +18,23 @@ const NAMES_OF_HERE: [&str; 3] = ["localhost", "127.0.0.1", "[::1]"];
 
 /// A router whose answers say what a browser may do with them. Where only this machine is listened
 /// to, a page of elsewhere whose name was made to point here is refused.
-pub fn guarded(router: Router, only_here: bool) -> Router {
-    router.layer(from_fn(move |request: Request, next: Next| async move {
-        let mut answer = match only_here && !is_of_here(request.headers()) {
-            true => error(
-                StatusCode::FORBIDDEN,
-                "this address is for this machine: ask for it by the name localhost",
-            ),
-            false => next.run(request).await,
-        };
-        protect(&mut answer);
-        answer
+pub fn guarded(router: Router, only_here: Option<IpAddr>) -> Router {
+    let own = only_here.map(|address| SocketAddr::new(address, 0).to_string());
+    let own = own.map(|own| Arc::<str>::from(own.trim_end_matches(":0")));
+    router.layer(from_fn(move |request: Request, next: Next| {
+        let own = own.clone();
+        async move {
+            let refused = own.is_some_and(|own| !is_of_here(request.headers(), &own));
+            let mut answer = match refused {
+                true => error(
+                    StatusCode::FORBIDDEN,
+                    "this address is for this machine: ask for it by the name localhost",
+                ),
+                false => next.run(request).await,
+            };
+            protect(&mut answer);
+            answer
+        }
     }))
 }
 
@@ -44,7 +52,7 @@ fn protect(answer: &mut Response) {
 }
 
 /// Whether a request names this machine. Its port says nothing: it may have been forwarded.
-fn is_of_here(headers: &HeaderMap) -> bool {
+fn is_of_here(headers: &HeaderMap, own: &str) -> bool {
     let mut hosts = headers.get_all(header::HOST).iter();
     let (Some(host), None) = (hosts.next(), hosts.next()) else {
         return false;
@@ -55,14 +63,16 @@ fn is_of_here(headers: &HeaderMap) -> bool {
         Some((name, port)) if !port.ends_with(']') => name,
         _ => host,
     };
-    NAMES_OF_HERE
-        .iter()
-        .any(|here| here.eq_ignore_ascii_case(name))
+    let mut names = NAMES_OF_HERE.iter().copied().chain([own]);
+    names.any(|here| here.eq_ignore_ascii_case(name))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Where the page listens.
+    const OWN: &str = "127.0.1.1";
 
     fn headers(hosts: &[&str]) -> HeaderMap {
         let mut headers = HeaderMap::new();
@@ -81,8 +91,9 @@ mod tests {
             "[::1]:80",
             "[::1]",
             "LOCALHOST",
+            "127.0.1.1:8",
         ] {
-            assert!(is_of_here(&headers(&[host])), "{host}");
+            assert!(is_of_here(&headers(&[host]), OWN), "{host}");
         }
         for host in [
             "evil.example:41234",
@@ -90,9 +101,9 @@ mod tests {
             "127.0.0.1.evil:1",
             "",
         ] {
-            assert!(!is_of_here(&headers(&[host])), "{host}");
+            assert!(!is_of_here(&headers(&[host]), OWN), "{host}");
         }
-        assert!(!is_of_here(&headers(&[])));
-        assert!(!is_of_here(&headers(&["localhost", "evil.example"])));
+        assert!(!is_of_here(&headers(&[]), OWN));
+        assert!(!is_of_here(&headers(&["localhost", "evil.example"]), OWN));
     }
 }

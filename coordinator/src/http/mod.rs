@@ -41,12 +41,13 @@ pub async fn serve(
     stop: impl Future<Output = ()>,
 ) {
     let address = listener.local_addr().ok();
-    let only_here = address.filter(|address| address.ip().is_loopback());
+    let only_here = address.map(|address| address.ip());
+    let only_here = only_here.filter(|address| address.is_loopback());
     let shared = Shared {
         driver,
         streams: Arc::new(Semaphore::new(STREAMS)),
     };
-    let router = guard::guarded(routes::router(shared), only_here.is_some());
+    let router = guard::guarded(routes::router(shared), only_here);
     connections::serve(listener, router, stop).await;
 }
 

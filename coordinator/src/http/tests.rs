@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::task::JoinHandle;
 
 fn spec() -> Value {
     serde_json::from_str(OPENAPI).expect("JSON")
@@ -104,12 +105,12 @@ fn every_path_of_the_api_is_described_and_no_other() {
     assert_eq!(described.collect::<BTreeSet<_>>(), served);
 }
 
-/// A page over a view with something of everything; gives its address.
-async fn page(stop: oneshot::Receiver<()>) -> SocketAddr {
+/// A page over a view with something of everything; gives its address, and whoever shows it.
+async fn page(stop: oneshot::Receiver<()>) -> (SocketAddr, JoinHandle<()>) {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("its address");
     let (asks, mut queue) = mpsc::channel(8);
-    tokio::spawn(async move {
+    let shows = tokio::spawn(async move {
         let (mut view, status) = (sample::full(), sample::status());
         let mut feed = Feed::default();
         while let Some(ask) = queue.recv().await {
@@ -131,7 +132,7 @@ async fn page(stop: oneshot::Receiver<()>) -> SocketAddr {
     tokio::spawn(serve(listener, asks, async {
         let _ = stop.await;
     }));
-    address
+    (address, shows)
 }
 
 /// What is answered to `GET path`, head and body, as the host is called.
@@ -147,7 +148,7 @@ async fn get(address: SocketAddr, path: &str, host: &str) -> String {
 #[tokio::test]
 async fn the_page_its_files_and_the_metrics_are_served_and_nothing_else() {
     let (_stop, stopped) = oneshot::channel();
-    let address = page(stopped).await;
+    let (address, _shows) = page(stopped).await;
     for (path, status, kind) in [
         ("/", "200", "text/html"),
         ("/assets/app.js", "200", "text/javascript"),
@@ -177,8 +178,8 @@ async fn the_page_its_files_and_the_metrics_are_served_and_nothing_else() {
 
 #[tokio::test]
 async fn the_stream_brings_every_document_and_ends_with_the_coordinator() {
-    let (stop, stopped) = oneshot::channel();
-    let address = page(stopped).await;
+    let (_stop, stopped) = oneshot::channel();
+    let (address, shows) = page(stopped).await;
     let mut stream = TcpStream::connect(address).await.expect("connected");
     let request = b"GET /api/v1/stream HTTP/1.1\r\nhost: localhost\r\n\r\n";
     stream.write_all(request).await.expect("sent");
@@ -192,5 +193,11 @@ async fn the_stream_brings_every_document_and_ends_with_the_coordinator() {
         assert!(read > 0, "it ended with {text}");
         text.push_str(&String::from_utf8_lossy(&chunk[..read]));
     }
-    drop((stop, stream));
+    // Nobody shows anything any more: the stream ends as one that was told whole.
+    shows.abort();
+    while !text.ends_with("0\r\n\r\n") {
+        let read = stream.read(&mut chunk).await.expect("more");
+        assert!(read > 0, "it was cut");
+        text.push_str(&String::from_utf8_lossy(&chunk[..read]));
+    }
 }

@@ -2,6 +2,7 @@
 //! does not fit into the SDK's queue is dropped.
 
 use crate::Span;
+use crate::background::Background;
 use crate::settings::{Lookup, Signal, TelemetryError, resource};
 use opentelemetry_otlp::SpanExporter;
 use opentelemetry_sdk::Resource;
@@ -10,7 +11,6 @@ use opentelemetry_sdk::trace::{BatchSpanProcessor, SpanData, SpanProcessor};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::{Builder, Runtime};
 
 /// Who tells: names and values.
 pub type Attributes = Vec<(&'static str, String)>;
@@ -26,7 +26,7 @@ struct Inner {
     /// Whether the last batch was not taken.
     failing: Arc<AtomicBool>,
     /// gRPC's connection lives in it.
-    runtime: Runtime,
+    runtime: Background,
 }
 
 impl Exporter {
@@ -43,7 +43,7 @@ impl Exporter {
             return Ok(Self(None));
         };
         let failed = |error: std::io::Error| TelemetryError::Exporter(error.to_string());
-        let runtime = runtime().map_err(failed)?;
+        let runtime = Background::start().map_err(failed)?;
         let failing = Arc::new(AtomicBool::new(false));
         let resource = resource(service, attributes, env);
         let processor = processor(&runtime, &resource, &endpoint, &failing)?;
@@ -112,17 +112,8 @@ impl Inner {
 /// Time for the spans of a generation that is over.
 const LAST_WORDS: Duration = Duration::from_secs(10);
 
-/// What gRPC's connections live in.
-pub(crate) fn runtime() -> std::io::Result<Runtime> {
-    Builder::new_multi_thread()
-        .worker_threads(1)
-        .thread_name("telemetry")
-        .enable_all()
-        .build()
-}
-
 fn processor(
-    runtime: &Runtime,
+    runtime: &Background,
     resource: &Resource,
     endpoint: &str,
     failing: &Arc<AtomicBool>,

@@ -1,6 +1,7 @@
 //! What a run tells of itself: log lines, spans and metrics, and the ids by which its processes meet
 //! in one trace.
 
+mod background;
 mod context;
 mod exporter;
 mod ids;

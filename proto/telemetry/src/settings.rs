@@ -4,6 +4,7 @@
 
 use opentelemetry::KeyValue;
 use opentelemetry_sdk::Resource;
+use tonic::codegen::http::Uri;
 
 /// Reads an environment variable.
 pub type Lookup<'l> = &'l dyn Fn(&str) -> Option<String>;
@@ -14,6 +15,14 @@ pub enum TelemetryError {
     /// A protocol that nothing here speaks.
     #[error("{variable} is {value:?}; set it to grpc or http/protobuf, or unset it")]
     Protocol {
+        /// The environment variable.
+        variable: String,
+        /// What it says.
+        value: String,
+    },
+    /// An address that is none.
+    #[error("{variable} is {value:?}; set it to a URL such as http://localhost:4318, or unset it")]
+    Endpoint {
         /// The environment variable.
         variable: String,
         /// What it says.
@@ -46,12 +55,23 @@ impl Signal {
     pub(crate) fn endpoint(self, env: Lookup<'_>) -> Result<Option<String>, TelemetryError> {
         let get = |name: &str| env(name).filter(|value| !value.trim().is_empty());
         let signal = self.name();
-        let own = get(&format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"));
-        let endpoint = own.or_else(|| get("OTEL_EXPORTER_OTLP_ENDPOINT"));
+        let variables = [
+            format!("OTEL_EXPORTER_OTLP_{signal}_ENDPOINT"),
+            "OTEL_EXPORTER_OTLP_ENDPOINT".to_owned(),
+        ];
+        let mut named = variables.into_iter();
+        let endpoint = named.find_map(|variable| Some((get(&variable)?, variable)));
         let disabled = get("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
         let exporter = get(&format!("OTEL_{signal}_EXPORTER"));
-        if disabled || exporter.as_deref() == Some("none") || endpoint.is_none() {
+        if disabled || exporter.as_deref() == Some("none") {
             return Ok(None);
+        }
+        let Some((endpoint, variable)) = endpoint else {
+            return Ok(None);
+        };
+        if !is_url(&endpoint) {
+            let value = endpoint;
+            return Err(TelemetryError::Endpoint { variable, value });
         }
         let variables = [
             format!("OTEL_EXPORTER_OTLP_{signal}_PROTOCOL"),
@@ -67,8 +87,13 @@ impl Signal {
                 }
             }
         }
-        Ok(endpoint)
+        Ok(Some(endpoint))
     }
+}
+
+fn is_url(text: &str) -> bool {
+    let url: Result<Uri, _> = text.parse();
+    url.is_ok_and(|url| matches!(url.scheme_str(), Some("http" | "https")) && url.host().is_some())
 }
 
 /// Who tells: the service's name unless `OTEL_SERVICE_NAME` gives another, what the environment
@@ -115,6 +140,16 @@ mod tests {
         assert!(!on(&[named, ("OTEL_SDK_DISABLED", "true")]));
         assert!(!on(&[named, ("OTEL_TRACES_EXPORTER", "none")]));
         assert!(!on(&[("OTEL_EXPORTER_OTLP_ENDPOINT", " ")]));
+    }
+
+    #[test]
+    fn an_endpoint_that_is_no_url_is_named_with_its_variable() {
+        for bad in ["nonsense", "localhost:4317", "ftp://c", "http://"] {
+            let named = ("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", bad);
+            let error = endpoint(Signal::Traces, &[named]).unwrap_err();
+            let expected = format!("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT is {bad:?}");
+            assert!(error.to_string().starts_with(&expected), "{error}");
+        }
     }
 
     #[test]

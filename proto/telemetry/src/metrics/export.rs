@@ -1,7 +1,8 @@
 //! Metrics over OTLP: the newest values, pushed at the interval of `OTEL_METRIC_EXPORT_INTERVAL`.
 
 use super::{ALL, Point};
-use crate::exporter::{Attributes, runtime};
+use crate::background::Background;
+use crate::exporter::Attributes;
 use crate::settings::{Lookup, Signal, TelemetryError, resource};
 use opentelemetry::KeyValue;
 use opentelemetry::metrics::{AsyncInstrument, MeterProvider};
@@ -9,7 +10,6 @@ use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
-use tokio::runtime::Runtime;
 
 type Shared = Arc<Mutex<Vec<Point>>>;
 
@@ -18,7 +18,7 @@ pub struct MetricExport {
     points: Shared,
     provider: SdkMeterProvider,
     /// gRPC's connection lives in it.
-    _runtime: Runtime,
+    _runtime: Background,
 }
 
 impl MetricExport {
@@ -35,7 +35,7 @@ impl MetricExport {
             return Ok(None);
         }
         let failed = |error: String| TelemetryError::Exporter(error);
-        let runtime = runtime().map_err(|error| failed(error.to_string()))?;
+        let runtime = Background::start().map_err(|error| failed(error.to_string()))?;
         let exporter = {
             let _entered = runtime.enter();
             MetricExporter::builder().build()
