@@ -30,6 +30,7 @@ pub async fn machine(
             address: format!("{host}:{COORDINATOR_PORT}"),
             incoming: incoming(),
             probe: Box::new(probe),
+            page: None,
         };
         let ended = match start(config.clone(), index.clone(), place, entropy).await {
             Ok(Started::Over(outcome)) => Ok(outcome),
