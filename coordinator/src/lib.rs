@@ -160,6 +160,9 @@ where
         run_dir::Found::Open(found) => *found,
     };
     telling.go_on_with(recovered.at_work.as_ref());
+    if let Some(earlier) = run.files.read(trace_file::TRACE).await? {
+        trace.go_on_with(&String::from_utf8_lossy(&earlier));
+    }
     let core_config = CoreConfig::new(&config, index.samples());
     let view = View::new(&config, index, past)?;
     let core = Core::new(core_config, recovered, entropy, Duration::ZERO);

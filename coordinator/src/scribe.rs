@@ -75,7 +75,6 @@ impl Scribe {
             }
         }
         self.segments.flush().await?;
-        self.segments.flush_events().await;
         self.write_trace().await;
         self.segments.join().await
     }

@@ -8,7 +8,7 @@ use crate::tensorboard::EventFile;
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{SystemTime, UNIX_EPOCH};
 use twinspan_data::Directory;
 use twinspan_types::config::{EvalConfig, ReportTo};
 use twinspan_types::{
@@ -20,9 +20,6 @@ pub const CURVES: &str = "curves.svg";
 
 /// What a committed step's line of the metrics has, and an evaluation's has not.
 const SAMPLE_HASH: &str = "sample_hash";
-
-/// Longest time that points for TensorBoard wait: each writing is a file.
-const EVENTS_EVERY: Duration = Duration::from_secs(60);
 
 /// Lines that wait to be written.
 pub struct Segments {
@@ -37,8 +34,8 @@ pub struct Segments {
     evaluations: Vec<Evaluation>,
     skips: Vec<Skip>,
     written: u64,
-    /// For TensorBoard, where it is asked for, and when they were last written.
-    events: Option<(EventFile, Instant)>,
+    /// For TensorBoard, where it is asked for.
+    events: Option<EventFile>,
 }
 
 impl Segments {
@@ -58,13 +55,13 @@ impl Segments {
                 .telemetry
                 .report_to
                 .contains(&ReportTo::Tensorboard)
-                .then(|| (EventFile::default(), Instant::now())),
+                .then(EventFile::default),
         }
     }
 
     pub fn add_metrics(&mut self, generation: Generation, steps: Vec<StepReport>) {
         self.generation = generation;
-        if let Some((events, _)) = &mut self.events {
+        if let Some(events) = &mut self.events {
             events.add_steps(unix_seconds(), &steps);
         }
         self.metrics.extend(steps);
@@ -72,7 +69,7 @@ impl Segments {
 
     pub fn add_evaluations(&mut self, generation: Generation, evaluations: Vec<Evaluation>) {
         self.generation = generation;
-        if let Some((events, _)) = &mut self.events {
+        if let Some(events) = &mut self.events {
             events.add_evaluations(unix_seconds(), &evaluations);
         }
         self.evaluations.extend(evaluations);
@@ -85,6 +82,8 @@ impl Segments {
 
     /// Writes what waits.
     pub async fn flush(&mut self) -> Result<(), CoordinatorError> {
+        // Before what is acknowledged: of a coordinator that dies between, the next one tells again.
+        self.flush_events().await;
         let (generation, term) = (self.generation.0, self.term);
         if let Some(first) = self.metrics.first() {
             let path = format!("metrics/{generation:08}-{:08}-{term}.jsonl", first.step.0);
@@ -118,21 +117,13 @@ impl Segments {
             self.skips.clear();
             self.written += 1;
         }
-        let due = |(_, last): &(EventFile, Instant)| last.elapsed() >= EVENTS_EVERY;
-        if self.events.as_ref().is_some_and(due) {
-            self.flush_events().await;
-        }
         Ok(())
     }
 
     /// Writes what TensorBoard is to show. The metrics' own files are what counts: a store that does
     /// not take these costs the curves' points, and no more.
-    pub async fn flush_events(&mut self) {
-        let Some((events, last)) = &mut self.events else {
-            return;
-        };
-        *last = Instant::now();
-        let Some(bytes) = events.take() else {
+    async fn flush_events(&mut self) {
+        let Some(bytes) = self.events.as_mut().and_then(EventFile::take) else {
             return;
         };
         // TensorBoard reads the files of a folder in the order of their names.

@@ -12,6 +12,9 @@ pub const TRACE: &str = "trace.json";
 /// Spans that are kept at most, about 130 bytes each; the oldest go first.
 const MOST_SPANS: usize = 40_000;
 
+/// How the line of a span begins.
+const SPAN: &str = "{\"ph\":\"X\"";
+
 /// Where the spans of a rank are drawn: what goes on beside a step has a row of its own.
 const ROWS: [(u32, &str); 4] = [
     (1, "step"),
@@ -26,12 +29,22 @@ pub struct TraceFile(Arc<Mutex<Kept>>);
 
 #[derive(Debug, Default)]
 struct Kept {
+    /// What earlier coordinators wrote, an event a line.
+    earlier: Vec<String>,
     traces: VecDeque<(Rank, RankTrace)>,
     spans: usize,
     changed: bool,
 }
 
 impl TraceFile {
+    /// Goes on with what earlier coordinators wrote.
+    pub fn go_on_with(&self, text: &str) {
+        let lines = text.lines().map(|line| line.trim_end_matches(','));
+        let spans = lines.filter(|line| line.starts_with(SPAN));
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.earlier = spans.map(str::to_owned).collect();
+    }
+
     /// Keeps what is to be shown in full.
     pub fn take(&self, rank: Rank, traces: &[RankTrace]) {
         let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -50,12 +63,15 @@ impl TraceFile {
 
     /// The file's text, if anything was added since the last time.
     pub fn render_if_changed(&self) -> Option<String> {
-        let traces: Vec<_> = {
+        let (earlier, traces) = {
             let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
             if !std::mem::take(&mut kept.changed) {
                 return None;
             }
-            kept.traces.iter().cloned().collect()
+            let room = MOST_SPANS.saturating_sub(kept.spans);
+            let first = kept.earlier.len().saturating_sub(room);
+            let traces: Vec<_> = kept.traces.iter().cloned().collect();
+            (kept.earlier[first..].to_vec(), traces)
         };
         let mut events = Vec::new();
         let mut ranks: Vec<Rank> = traces.iter().map(|(rank, _)| *rank).collect();
@@ -70,7 +86,8 @@ impl TraceFile {
             let spans = trace.spans.iter();
             events.extend(spans.map(|span| part(*rank, trace, span)));
         }
-        let lines: Vec<String> = events.iter().map(Value::to_string).collect();
+        let lines = events.iter().map(Value::to_string);
+        let lines: Vec<String> = earlier.into_iter().chain(lines).collect();
         Some(format!(
             "{{\"displayTimeUnit\":\"ms\",\"traceEvents\":[\n{}\n]}}\n",
             lines.join(",\n")
@@ -164,6 +181,26 @@ mod tests {
         assert_eq!(of("ts"), [1_002_000_000_u64, 1_001_999_995, 1_002_000_020]);
         assert_eq!(of("tid"), [1, 2, 1]);
         assert_eq!(file.render_if_changed(), None, "nothing is new");
+    }
+
+    #[test]
+    fn what_earlier_coordinators_wrote_stays() {
+        let first = TraceFile::default();
+        let sampled = Some(SampleReason::Interval);
+        first.take(Rank(0), &[trace(1, sampled)]);
+        let next = TraceFile::default();
+        next.go_on_with(&first.render_if_changed().expect("changed"));
+        assert_eq!(next.render_if_changed(), None);
+        next.take(Rank(0), &[trace(2, sampled)]);
+        let text = next.render_if_changed().expect("changed");
+        let parsed: Value = serde_json::from_str(&text).expect("JSON");
+        let events = parsed["traceEvents"].as_array().expect("events");
+        for step in ["step 1", "step 2"] {
+            assert_eq!(
+                events.iter().filter(|event| event["name"] == step).count(),
+                1
+            );
+        }
     }
 
     #[test]

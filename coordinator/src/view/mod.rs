@@ -56,6 +56,8 @@ pub struct View {
     step: Step,
     /// Workers that this coordinator has lost.
     lost: u64,
+    /// When it first did anything, since 1970.
+    began: Option<Duration>,
 }
 
 impl View {
@@ -86,6 +88,7 @@ impl View {
             lanes: Lanes::new(index, order)?,
             step: past.step(),
             lost: 0,
+            began: None,
         };
         view.recover(past);
         Ok(view)
@@ -112,6 +115,7 @@ impl View {
 
     /// Takes note of what the core wants done. Times are since 1970.
     pub fn note(&mut self, now: Duration, action: &Action) {
+        self.began.get_or_insert(now);
         match action {
             Action::AppendMetrics(_, steps) => self.stepped(steps),
             Action::AppendEvaluations(_, evaluations) => self.evaluated(now, evaluations),

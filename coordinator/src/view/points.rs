@@ -85,7 +85,9 @@ impl View {
         };
         points.add(&metric::CHECKPOINT_STEP, newest.step as f64);
         points.add(&metric::CHECKPOINT_SIZE, newest.bytes as f64);
-        if let Some(at) = newest.unix_seconds {
+        // One that an earlier coordinator wrote is at least as old as this one.
+        let began = self.began.map(|began| began.as_secs_f64());
+        if let Some(at) = newest.unix_seconds.or(began) {
             points.add(&metric::CHECKPOINT_AGE, (now.as_secs_f64() - at).max(0.0));
         }
         if let Some(seconds) = newest.seconds {

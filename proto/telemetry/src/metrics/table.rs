@@ -42,7 +42,7 @@ metrics! {
     SAMPLES_SKIPPED: counter "twinspan.samples.skipped" "{sample}", "Samples that could not be used, by reason";
     SHARDS_QUARANTINED: gauge "twinspan.shards_quarantined" "{shard}", "Shards that were given up";
     LANE_LAG: gauge "twinspan.lane.lag_samples" "{sample}", "Samples that a lane is behind the furthest one";
-    CHECKPOINT_AGE: gauge "twinspan.checkpoint.age" "s", "Since the newest checkpoint was committed";
+    CHECKPOINT_AGE: gauge "twinspan.checkpoint.age" "s", "Since the newest checkpoint was committed, or since this coordinator began";
     CHECKPOINT_DURATION: gauge "twinspan.checkpoint.duration" "s", "What the newest checkpoint took to be stored and committed";
     CHECKPOINT_SIZE: gauge "twinspan.checkpoint.size" "By", "Size of the newest checkpoint";
     CHECKPOINT_STEP: gauge "twinspan.checkpoint.step" "{step}", "Step of the newest checkpoint";
