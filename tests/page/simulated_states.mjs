@@ -1,4 +1,5 @@
-// Does the page say what state a run is in, in each of them? And what when its stream ends?
+// Does the page say what state a run is in, in each of them? And what when its stream ends, or a
+// rank's worker leaves?
 //   node tests/page/simulated_states.mjs
 
 import { expect, main, screenshots, textOf, until, withPage, withSimulated } from "./browser.mjs";
@@ -14,6 +15,44 @@ const connectionIs = (page, wanted) =>
     (state) => document.querySelector("#connection").dataset.connection === state,
     wanted,
   );
+
+/** In the page: keeps every word about the connection, and what is said to those who listen. */
+function keepWords() {
+  window.told = [];
+  window.said = [];
+  const keep = (id, into) => {
+    const element = document.getElementById(id);
+    new MutationObserver(() => into.push(element.textContent)).observe(element, { childList: true });
+  };
+  addEventListener("DOMContentLoaded", () => {
+    keep("connection", window.told);
+    keep("announcer", window.said);
+  });
+}
+
+/** A run's end is no loss of the connection, and both it and the coordinator's leave are said. */
+async function endsInOrder(page, state) {
+  await connectionIs(page, "over");
+  const told = await page.evaluate(() => window.told);
+  expect(!told.some((text) => text.includes("lost")), `the end was told as a loss: ${told.join("; ")}`);
+  await until(
+    page,
+    `"${state}" and the coordinator's leave said as one`,
+    (wanted) => window.said.some((text) => text.includes(wanted) && text.includes("run is over")),
+    state,
+  );
+}
+
+/** The worker of an open rank leaves: its last data stay, and the keyboard is not left nowhere. */
+async function rankLeaves(page) {
+  await page.click('#ranks-table tr[data-rank="2"]');
+  await until(page, "details of rank 2", () => document.querySelector("#rank-title")?.textContent === "Rank 2");
+  process.kill(Number(await textOf(page, "#rank-pid")), "SIGKILL");
+  await until(page, "the note that it left", () => !document.querySelector("#rank-gone").hidden);
+  await page.keyboard.press("Escape");
+  const focused = await page.evaluate(() => document.activeElement.id);
+  expect(focused === "ranks-filter", `the focus is at "${focused}" after the details of a lost rank`);
+}
 
 /** What the page of a run in each state must show. */
 const STATES = {
@@ -42,11 +81,11 @@ const STATES = {
   },
   async failed(page) {
     expect((await textOf(page, "#failure")).includes("not finite"), "the reason of the failure is not told");
-    await connectionIs(page, "over");
+    await endsInOrder(page, "failed");
     expect(await isShown(page, "#reconnect"), "nobody can ask for a new connection");
   },
   async ended(page) {
-    await connectionIs(page, "over");
+    await endsInOrder(page, "ended");
     expect((await textOf(page, "#step")) === "2,000", "the last step is gone with the stream");
     expect((await page.locator("#skips-table b").count()) === 0, "a text of the data became HTML");
   },
@@ -56,6 +95,7 @@ const STATES = {
     await connectionIs(page, "lost");
     expect(Number(await textOf(page, "#step")) > 0, "the data is gone with the connection");
     await connectionIs(page, "live");
+    await rankLeaves(page);
   },
 };
 
@@ -71,8 +111,8 @@ async function look(state, page, server) {
 
 await main(async () => {
   for (const state of Object.keys(STATES)) {
-    await withSimulated([RANKS, state], (url, server) =>
-      withPage(url, {}, (page) => look(state, page, server)),
+    await withSimulated([RANKS, state, "--processes"], (url, server) =>
+      withPage(url, { before: (page) => page.addInitScript(keepWords) }, (page) => look(state, page, server)),
     );
   }
   return { states: Object.keys(STATES) };

@@ -51,6 +51,7 @@ function receive(resource, text) {
 
 /** Shows all that waits, and leaves in the browser's timeline how long that took. */
 function show() {
+  if (waiting.size === 0) return;
   const start = performance.now();
   const resources = RESOURCES.filter((resource) => waiting.has(resource));
   const texts = new Map(waiting);
@@ -77,7 +78,13 @@ buildLanes();
 buildTimeline();
 buildCheckpoints();
 
-const stream = new Stream(receive, showConnection, () => isFinal(run));
+/** A stream ends right behind its last data, which may not be shown yet. */
+function isOver() {
+  show();
+  return isFinal(run);
+}
+
+const stream = new Stream(receive, showConnection, isOver);
 byId("reconnect").addEventListener("click", () => {
   showConnection("connecting");
   stream.open();

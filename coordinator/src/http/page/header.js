@@ -18,13 +18,27 @@ const FINAL = new Set(["stopped", "ended", "failed"]);
 /** Whether the run is over, so that its coordinator goes and no data comes any more. */
 export const isFinal = (run) => FINAL.has(run?.state);
 
+/** What is said within this time is said as one: a reader hears only the last text it finds. */
+const BREATH = 250;
+
 let announced = {};
+let unsaid = [];
+
+function say(text) {
+  if (unsaid.length === 0) setTimeout(speak, BREATH);
+  unsaid.push(text);
+}
+
+function speak() {
+  setText(byId("announcer"), unsaid.join(". "));
+  unsaid = [];
+}
 
 /** Says to those who listen to the page what has changed of these. */
 function announce(facts) {
   const changed = Object.entries(facts).filter(([name, text]) => text !== "" && announced[name] !== text);
   announced = facts;
-  if (changed.length > 0) setText(byId("announcer"), changed.map(([, text]) => text).join(". "));
+  for (const [, text] of changed) say(text);
 }
 
 export function showRun(run) {
@@ -113,7 +127,7 @@ export function showConnection(state, pause) {
   }[state];
   const element = byId("connection");
   if (element.dataset.connection !== state && state !== "connecting") {
-    setText(byId("announcer"), state === "live" ? "Connected" : text);
+    say(state === "live" ? "Connected" : text);
   }
   element.dataset.connection = state;
   setText(element, text);

@@ -180,8 +180,12 @@ export function markOpen(worker) {
     setAttribute(row.element, "aria-current", row.rank.worker === worker ? "true" : null);
 }
 
-/** Gives the focus back to a rank's row. */
-export const focusRow = (worker) => table.row(worker)?.element.querySelector(".open").focus();
+/** Gives the focus back to a rank's row; where that is gone or filtered out, to the filter. */
+export function focusRow(worker) {
+  const row = table.row(worker)?.element;
+  if (row === undefined || row.hidden) byId("ranks-filter").focus();
+  else row.querySelector(".open").focus();
+}
 
 function showTable(keepOrder) {
   const { value } = COLUMNS.find((column) => column.name === order.name);
