@@ -46,9 +46,18 @@ async function endsInOrder(page, state) {
 /** The worker of an open rank leaves: its last data stay, and the keyboard is not left nowhere. */
 async function rankLeaves(page) {
   await page.click('#ranks-table tr[data-rank="2"]');
-  await until(page, "details of rank 2", () => document.querySelector("#rank-title")?.textContent === "Rank 2");
+  await until(
+    page,
+    "details of rank 2",
+    () => document.querySelector("#rank-title")?.textContent === "Rank 2",
+  );
   process.kill(Number(await textOf(page, "#rank-pid")), "SIGKILL");
   await until(page, "the note that it left", () => !document.querySelector("#rank-gone").hidden);
+  await until(
+    page,
+    "the training time is said to be of generation 2",
+    () => document.querySelector("#elapsed-of").textContent === "of generation 2",
+  );
   await page.keyboard.press("Escape");
   const focused = await page.evaluate(() => document.activeElement.id);
   expect(focused === "ranks-filter", `the focus is at "${focused}" after the details of a lost rank`);

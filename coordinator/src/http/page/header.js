@@ -89,6 +89,8 @@ function showFigures(run) {
   setText(byId("samples-per-second"), number(metrics.samples_per_second));
   setText(byId("time-left"), isFinal(run) ? NONE : duration(run.seconds_left));
   setText(byId("elapsed"), duration(run.training_seconds));
+  // The coordinator counts it anew in each generation.
+  setText(byId("elapsed-of"), run.generation > 1 ? `of generation ${count(run.generation)}` : "");
   setText(byId("loss"), number(metrics.loss));
   setText(byId("step-time"), seconds(metrics.batch_time));
   const waited = typeof metrics.data_time === "number" ? `${seconds(metrics.data_time)} for data` : "";
